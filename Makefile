@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: Apache-2.0
+# One file, not recursive. `make help` tells the targets.
+
+PREFIX  ?= /usr/local
+DESTDIR ?=
+BUILD   ?= build
+CC      ?= gcc
+CLANG   ?= clang-19
+BPFTOOL ?= $(shell command -v bpftool 2>/dev/null || echo /usr/sbin/bpftool)
+CLANG_FORMAT ?= clang-format-19
+PYTHON  ?= /usr/bin/python3
+VERSION := 0.1.0
+
+# SAN=1 builds everything with the address and undefined behaviour sanitizers.
+ifeq ($(SAN),1)
+BUILD := build-san
+SANFLAGS := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+endif
+
+PKGS     := libbpf yaml-0.1 jansson libmicrohttpd libcap-ng
+WARN     := -Wall -Wextra -Werror -Wstrict-prototypes -Wmissing-prototypes -Wshadow -Wvla
+CPPFLAGS += -D_GNU_SOURCE -DBPFAST_VERSION='"$(VERSION)"' -Iinclude -Isrc -Ibpf -I$(BUILD)/gen
+CFLAGS   += -std=c17 -O2 -g $(WARN) -fstack-protector-strong $(SANFLAGS)
+LDLIBS    = $(shell pkg-config --libs $(PKGS)) -lelf -lz
+BPFFLAGS := -std=gnu17 -O2 -g -target bpf -mcpu=v3 -D__TARGET_ARCH_$(subst aarch64,arm64,$(subst x86_64,x86,$(shell uname -m))) \
+	$(WARN) -Wno-missing-prototypes -Iinclude -Ibpf -I/usr/include/$(shell uname -m)-linux-gnu
+
+BPF_SRC   := $(wildcard bpf/*.bpf.c)
+BPF_OBJ   := $(BPF_SRC:bpf/%.bpf.c=$(BUILD)/bpf/%.o)
+SKELS     := $(BPF_SRC:bpf/%.bpf.c=$(BUILD)/gen/%.skel.h)
+ROOMS     := base match policy ids datapath observe agent cli cni
+MAINS     := src/agent/main.c src/cli/main.c src/cni/main.c
+LIB_SRC   := $(filter-out $(MAINS),$(foreach r,$(ROOMS),$(wildcard src/$(r)/*.c)))
+LIB_OBJ   := $(LIB_SRC:src/%.c=$(BUILD)/obj/%.o)
+# What may be linked without libbpf, root and sockets: the pure rooms.
+PURE_OBJ  := $(filter $(BUILD)/obj/base/% $(BUILD)/obj/match/% $(BUILD)/obj/policy/% $(BUILD)/obj/ids/%,$(LIB_OBJ))
+BINS      := $(if $(wildcard src/cli/main.c),$(BUILD)/bin/bpfast) \
+	     $(if $(wildcard src/agent/main.c),$(BUILD)/bin/bpfastd) \
+	     $(if $(wildcard src/cni/main.c),$(BUILD)/bin/bpfast-cni)
+UNIT      := $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(wildcard tests/unit/test_*.c))
+BPF_TESTS := $(patsubst tests/bpf/%.c,$(BUILD)/tests/bpf/%,$(wildcard tests/bpf/test_*.c))
+
+.PHONY: all help deps check-tools unit test-unit test-bpf test-e2e test format check-format clean install
+.DELETE_ON_ERROR:
+.SECONDARY:
+
+all: check-tools $(BPF_OBJ) $(BINS) ## build everything into build/bin
+
+help: ## this list
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+check-tools:
+	@for t in $(CC) $(CLANG) $(BPFTOOL) pkg-config; do command -v $$t >/dev/null 2>&1 || \
+	  { echo "missing: $$t. Install what is needed with: sudo make deps" >&2; exit 1; }; done
+	@pkg-config --exists $(PKGS) || { echo "missing: development files of $(PKGS). Install what is needed with: sudo make deps" >&2; exit 1; }
+
+deps: ## install what building, running and testing need (root, Debian)
+	@sh scripts/deps.sh
+
+# --- kernel side -------------------------------------------------------------
+
+$(BUILD)/bpf/%.o: bpf/%.bpf.c | check-tools
+	@mkdir -p $(@D)
+	$(CLANG) $(BPFFLAGS) -MMD -MP -c $< -o $@
+
+$(BUILD)/gen/%.skel.h: $(BUILD)/bpf/%.o
+	@mkdir -p $(@D)
+	$(BPFTOOL) gen skeleton $< name $*_bpf > $@
+
+# --- user side ---------------------------------------------------------------
+
+$(BUILD)/obj/datapath/%.o: CPPFLAGS += -Wno-error=unused-function
+$(filter $(BUILD)/obj/datapath/%,$(LIB_OBJ)): $(SKELS)
+
+$(BUILD)/obj/%.o: src/%.c | check-tools
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c $< -o $@
+
+$(BUILD)/libbpfast.a: $(LIB_OBJ)
+	@rm -f $@
+	ar rcs $@ $^
+
+$(BUILD)/bin/bpfast: $(BUILD)/obj/cli/main.o $(BUILD)/libbpfast.a
+$(BUILD)/bin/bpfastd: $(BUILD)/obj/agent/main.o $(BUILD)/libbpfast.a
+$(BUILD)/bin/bpfast-cni: $(BUILD)/obj/cni/main.o $(BUILD)/libbpfast.a
+$(BINS):
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) -o $@ $^ $(LDLIBS)
+
+# --- tests -------------------------------------------------------------------
+
+# Units link only the pure rooms; test_X.c may have a tests/unit/X_helper.cc beside it (C++: RE2 as an oracle).
+$(BUILD)/tests/unit/%: tests/unit/%.c $(PURE_OBJ) $(wildcard tests/unit/*.h)
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) -Itests/unit -o $@ $< $(PURE_OBJ) -lcmocka $(shell pkg-config --libs jansson yaml-0.1)
+
+$(BUILD)/tests/bpf/%: tests/bpf/%.c $(BUILD)/libbpfast.a $(SKELS) $(wildcard tests/bpf/*.h)
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) -Itests/bpf -o $@ $< $(BUILD)/libbpfast.a -lcmocka $(LDLIBS)
+
+unit-bins: $(UNIT)
+bpf-bins: $(BPF_TESTS)
+
+test-unit: ## unit tests with sanitizers (no root)
+	$(MAKE) SAN=1 unit-bins
+	@set -e; for t in $(UNIT:$(BUILD)/%=build-san/%); do echo "== $$t"; $$t; done
+
+test-bpf: all bpf-bins ## the kernel side by BPF_PROG_TEST_RUN (root)
+	@set -e; for t in $(BPF_TESTS); do echo "== $$t"; $$t; done
+
+test-e2e: all ## end to end in network namespaces (root)
+	$(PYTHON) -m pytest -q tests/e2e
+
+test: deps ## every test (root)
+	$(MAKE) check-format all
+	$(MAKE) test-unit
+	$(MAKE) test-bpf
+	$(MAKE) test-e2e
+
+SOURCES = $(shell git ls-files --cached --others --exclude-standard '*.c' '*.h')
+
+format: ## format the sources
+	$(CLANG_FORMAT) -i $(SOURCES)
+
+check-format:
+	$(CLANG_FORMAT) --dry-run -Werror $(SOURCES)
+
+install: all ## install into $(DESTDIR)$(PREFIX)
+	install -d $(DESTDIR)$(PREFIX)/bin
+	install -m 0755 $(BINS) $(DESTDIR)$(PREFIX)/bin
+
+clean: ## remove what was built
+	rm -rf build build-san
+
+-include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#ifndef BPFAST_LIMITS_H
+#define BPFAST_LIMITS_H
+/*
+ * Every fixed size of BPFast, in one place. What goes over a limit is refused
+ * or denied with a reason that names the limit; nothing is cut silently.
+ */
+
+/* Addresses (IPv4 and IPv6 together) that one endpoint may own. */
+#define BPFAST_ENDPOINT_ADDRS 8
+/* Endpoint slots on one node; a slot number fits a __u16. */
+#define BPFAST_ENDPOINTS_MAX 16384
+/* Default number of flows (one per connection and endpoint). */
+#define BPFAST_FLOWS_DEFAULT 131072
+/* Fragmented datagrams followed at once. */
+#define BPFAST_FRAGS_MAX 8192
+/* Bytes of the table arena that holds the policy images; a power of two. */
+#define BPFAST_ARENA_DEFAULT (32u << 20)
+/* Bytes of ring buffer for records; a power of two and of whole pages. */
+#define BPFAST_RING_BYTES (4u << 20)
+
+/* HTTP rules in one ruleset (all L7 rules that meet on one peer and port). */
+#define BPFAST_RULES_MAX 16384
+/* Words of a rule bitmap: BPFAST_RULES_MAX / 64. */
+#define BPFAST_SET_WORDS_MAX 256
+/* Different header names that the rules of one ruleset may look at. */
+#define BPFAST_HEADER_SLOTS 16
+/* Bytes of a request or response head. */
+#define BPFAST_HEAD_MAX 32768
+/* Bytes of a whole prepared HTTP denial (head and body). */
+#define BPFAST_REPLY_MAX 512
+/* Bytes of "METHOD TARGET" kept for a record. */
+#define BPFAST_TEXT_MAX 128
+/* Pipelined requests whose responses are told apart. */
+#define BPFAST_PIPELINE_MAX 64
+
+#endif

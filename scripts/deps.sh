@@ -1,0 +1,26 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# Installs from the distribution what building, running and testing need.
+set -eu
+PKGS="gcc g++ make pkg-config git ca-certificates clang-19 llvm-19 clang-format-19 bpftool \
+libbpf-dev libelf-dev zlib1g-dev libyaml-dev libjansson-dev libmicrohttpd-dev libcap-ng-dev \
+libcmocka-dev libre2-dev python3 python3-pytest python3-scapy python3-yaml iproute2 ethtool procps \
+iputils-ping nginx-light apache2 haproxy curl wrk"
+missing=""
+for p in $PKGS; do
+	dpkg-query -W -f='${Status}' "$p" 2>/dev/null | grep -q 'ok installed' || missing="$missing $p"
+done
+[ -n "$missing" ] || exit 0
+[ "$(id -u)" = 0 ] || { echo "missing:$missing. Install them with: sudo make deps" >&2; exit 1; }
+echo "installing:$missing"
+export DEBIAN_FRONTEND=noninteractive
+# No daemon may start because its package came in: nginx and apache2 are only test servers here.
+policy=/usr/sbin/policy-rc.d
+if [ ! -e "$policy" ]; then
+	printf '#!/bin/sh\nexit 101\n' > "$policy"
+	chmod 755 "$policy"
+	trap 'rm -f "$policy"' EXIT INT TERM
+fi
+apt-get update -q
+# shellcheck disable=SC2086
+apt-get install -y -q --no-install-recommends $missing

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef BF_DATAPATH_H
+#define BF_DATAPATH_H
+/*
+ * The only user of libbpf: loads, attaches, pins and reads the kernel side.
+ * Everything stays in force when the process ends; bf_datapath_open() on the
+ * same pin directory adopts it.
+ */
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "bpfast/control.h"
+#include "bpfast/event.h"
+#include "bpfast/metrics.h"
+
+struct bf_datapath;
+
+struct bf_datapath_options {
+	const char *pin_dir; /* on a bpffs, made if missing (0700) */
+	uint32_t flows; /* 0: BPFAST_FLOWS_DEFAULT. Ignored on adoption */
+	uint32_t arena_bytes; /* 0: BPFAST_ARENA_DEFAULT. Ignored on adoption */
+	bool force_clsact; /* as if the kernel had no TCX; for tests */
+};
+
+/* 0, or -errno with err (no CAP_BPF, kernel below 6.1, no bpffs ...). *adopted: the pins were there. */
+int bf_datapath_open(const struct bf_datapath_options *options, struct bf_datapath **out,
+		     bool *adopted, struct bf_error *err);
+void bf_datapath_close(struct bf_datapath *dp); /* leaves all in force */
+
+/* Puts an image into the arena and into force. *generation: the new one. -ENOSPC: does not fit. */
+int bf_datapath_install(struct bf_datapath *dp, const void *image, size_t len, uint32_t *generation,
+			struct bf_error *err);
+/* The image in force, in place (read only); len 0: none. */
+const void *bf_datapath_image(struct bf_datapath *dp, size_t *len, uint32_t *generation);
+
+/* Who is behind a host-side interface, and the hooks on it. Attach sets the endpoint first. */
+int bf_datapath_attach(struct bf_datapath *dp, int ifindex, const struct bpfast_endpoint *endpoint,
+		       struct bf_error *err);
+int bf_datapath_update(struct bf_datapath *dp, int ifindex, const struct bpfast_endpoint *endpoint,
+		       struct bf_error *err);
+/* Also where the interface is gone. Flows of the endpoint's slot are removed. */
+int bf_datapath_detach(struct bf_datapath *dp, int ifindex, struct bf_error *err);
+/* ifindexes that are attached; *out is malloc'ed. */
+int bf_datapath_attached(struct bf_datapath *dp, int **out, size_t *n);
+/* Somebody else's program runs before ours on this device: its name, or "" . */
+int bf_datapath_precedes(struct bf_datapath *dp, int ifindex, char *name, size_t size);
+
+/* What the agent may tune while programs run (idle times, observed ...). */
+struct bpfast_control *bf_datapath_control(struct bf_datapath *dp);
+
+/* Sum over CPUs. */
+int bf_datapath_metrics(struct bf_datapath *dp, struct bpfast_metrics *out);
+
+/* Reads all records that are there, oldest first, without waiting; returns their number. */
+int bf_datapath_events(struct bf_datapath *dp, void (*fn)(void *arg, const struct bpfast_event *ev),
+		       void *arg);
+
+struct bf_datapath_status {
+	const char *hook; /* "tcx" or "clsact" */
+	const char *hook_why; /* why not the better one, or "" */
+	uint32_t flows_used, flows_max;
+	uint32_t endpoints_used, endpoints_max;
+	uint32_t arena_used, arena_bytes;
+	uint32_t generation, oldest_generation;
+};
+int bf_datapath_status(struct bf_datapath *dp, struct bf_datapath_status *out);
+
+/* Detaches and unpins everything under pin_dir; works without an open datapath and when half of it is gone. */
+int bf_datapath_down(const char *pin_dir, struct bf_error *err);
+
+#endif

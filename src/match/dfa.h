@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef BF_MATCH_DFA_H
+#define BF_MATCH_DFA_H
+/*
+ * Regular expressions in RE2's syntax, many at once, to one deterministic
+ * automaton over bytes. A pattern matches the whole input (as if anchored at
+ * both ends). Pure: no I/O, no clock, no global state.
+ */
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+
+enum bf_pattern_flags {
+	BF_PATTERN_LITERAL = 1 << 0, /* text is bytes, not an expression */
+	BF_PATTERN_FOLD = 1 << 1, /* ASCII letters match in either case */
+};
+
+struct bf_pattern {
+	const char *text;
+	size_t len;
+	unsigned int flags;
+};
+
+/* What a compile may cost; 0 means the default. */
+struct bf_dfa_limits {
+	size_t max_states; /* of the merged automaton; default 200000 */
+	size_t max_pattern_nodes; /* of one expression, counted repeats unrolled; default 20000 */
+};
+
+/* States are numbered 0..states-1; 0 is dead, with no pattern matched. */
+struct bf_dfa {
+	uint32_t states;
+	uint32_t start;
+	uint32_t classes; /* byte classes; class_of[b] < classes */
+	uint8_t class_of[256];
+	uint32_t *next; /* [states * classes] */
+	uint32_t words; /* of a bitmap: (patterns + 63) / 64 */
+	uint64_t *matched; /* [states * words]; bit p: pattern p matches when the input ends here */
+};
+
+/*
+ * Checks one expression alone. On refusal -EINVAL, and err says what is
+ * refused and where in the expression ("back-reference \\1 at offset 4: ...").
+ */
+int bf_pattern_check(const struct bf_pattern *pattern, struct bf_error *err);
+
+/*
+ * Compiles n patterns (n may be 0) to a minimal automaton. On success *out is
+ * owned by the caller, freed with bf_dfa_free(). -EINVAL: a pattern is refused;
+ * -E2BIG: a limit is exceeded; *bad (may be NULL) is the index of the pattern.
+ */
+int bf_dfa_build(const struct bf_pattern *patterns, size_t n, const struct bf_dfa_limits *limits,
+		 struct bf_dfa **out, size_t *bad, struct bf_error *err);
+void bf_dfa_free(struct bf_dfa *dfa);
+
+/* The state after reading len bytes from `state`. */
+uint32_t bf_dfa_walk(const struct bf_dfa *dfa, uint32_t state, const void *bytes, size_t len);
+
+#endif

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef BF_POLICY_EXPLAIN_H
+#define BF_POLICY_EXPLAIN_H
+/*
+ * What the kernel would decide, by the very lookups and parsers of bpf/
+ * compiled for user space, over the very image.
+ */
+#include "policy/compile.h"
+
+struct bf_question {
+	const struct bf_endpoint *from; /* NULL: an address that is no endpoint */
+	const struct bf_endpoint *to;
+	uint8_t from_addr[16]; /* used where from / to is NULL, else one of theirs */
+	uint8_t to_addr[16];
+	bool from_host; /* the node itself asks */
+	uint8_t protocol; /* IPPROTO_* */
+	uint16_t port; /* destination */
+	const char *request; /* HTTP request head bytes, or NULL: only the connection */
+	size_t request_len;
+};
+
+/* One side's answer: egress of `from`, ingress of `to`. */
+struct bf_answer_side {
+	bool judged; /* the side is a local endpoint */
+	uint8_t verdict; /* enum bpfast_verdict */
+	uint8_t reason; /* enum bpfast_reason */
+	uint8_t l4; /* enum bpfast_decision_verdict */
+	uint32_t ref; /* attribution in the image */
+	uint32_t identity_local, identity_remote;
+};
+
+struct bf_answer {
+	uint8_t verdict; /* of both sides together */
+	uint8_t reason;
+	struct bf_answer_side egress, ingress;
+};
+
+int bf_explain(const struct bf_image *image, const struct bf_question *question,
+	       struct bf_answer *answer, struct bf_error *err);
+
+#endif
