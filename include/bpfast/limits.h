@@ -18,6 +18,8 @@
 #define BPFAST_ARENA_DEFAULT (32u << 20)
 /* Bytes of ring buffer for records; a power of two and of whole pages. */
 #define BPFAST_RING_BYTES (4u << 20)
+/* Readable bytes behind the arena, so that a masked offset plus a struct stays inside. */
+#define BPFAST_ARENA_GUARD 8192
 
 /* HTTP rules in one ruleset (all L7 rules that meet on one peer and port). */
 #define BPFAST_RULES_MAX 16384

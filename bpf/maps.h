@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#ifndef BPFAST_MAPS_H
+#define BPFAST_MAPS_H
+/*
+ * Every map of the kernel side. All are pinned by the agent and outlive it.
+ * Sizes marked "set before load" are the agent's to choose.
+ */
+#include "stage/types.h"
+#include "bpfast/control.h"
+#include "bpfast/flow.h"
+#include "bpfast/metrics.h"
+
+/* Policy images. One value of a power of two bytes and BPFAST_ARENA_GUARD more. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__uint(key_size, sizeof(__u32));
+	__uint(value_size, BPFAST_ARENA_DEFAULT + BPFAST_ARENA_GUARD); /* set before load */
+} bpfast_arena SEC(".maps");
+
+/* What the agent tells us while we run. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct bpfast_control);
+} bpfast_control SEC(".maps");
+
+/* Host-side interface index -> who is behind it. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, BPFAST_ENDPOINTS_MAX);
+	__type(key, __u32);
+	__type(value, struct bpfast_endpoint);
+} bpfast_endp SEC(".maps");
+
+/* Connections. Preallocated and never evicted: a full table denies, visibly. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, BPFAST_FLOWS_DEFAULT); /* set before load */
+	__type(key, struct bpfast_flow_key);
+	__type(value, struct bpfast_flow);
+} bpfast_flow SEC(".maps");
+
+/* First fragment -> its ports, for the fragments that carry none. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, BPFAST_FRAGS_MAX);
+	__type(key, struct bpfast_frag_key);
+	__type(value, struct bpfast_frag);
+} bpfast_frag SEC(".maps");
+
+/* Records (struct bpfast_event). */
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, BPFAST_RING_BYTES);
+} bpfast_events SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct bpfast_metrics);
+} bpfast_metrics SEC(".maps");
+
+/* Working memory of one packet: programs here never nest on a CPU. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct scratch);
+} bpfast_scratch SEC(".maps");
+
+#endif

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#ifndef BPFAST_FLOW_H
+#define BPFAST_FLOW_H
+/*
+ * A flow: a connection as one endpoint sees it. A connection between two
+ * endpoints of this node has two flows, each judged by its endpoint's rules.
+ */
+#include <linux/bpf.h>
+#include "types.h"
+#include "limits.h"
+
+struct bpfast_flow_key {
+	__u8 local[16]; /* the endpoint's address; IPv4 as ::ffff:a.b.c.d */
+	__u8 remote[16];
+	__be16 local_port; /* ICMP echo: the identifier, in both ports */
+	__be16 remote_port;
+	__u16 endpoint; /* slot */
+	__u8 protocol;
+	__u8 pad;
+};
+
+static_assert(sizeof(struct bpfast_flow_key) == 40, "flow key");
+
+enum bpfast_flow_flags {
+	BPFAST_FF_EGRESS = 1 << 0, /* the endpoint began it: egress rules judge */
+	BPFAST_FF_HOST = 1 << 1, /* the node itself began it: allowed */
+	BPFAST_FF_HTTP = 1 << 2, /* inspected */
+	BPFAST_FF_AUDIT = 1 << 3, /* judged, but never dropped */
+	BPFAST_FF_DENIED = 1 << 4, /* a request was denied; the flow only answers its client */
+	BPFAST_FF_RESET = 1 << 5, /* no 403: the flow was reset */
+	BPFAST_FF_OPAQUE = 1 << 6, /* audit only: cannot be followed any more */
+	BPFAST_FF_SEEN_REPLY = 1 << 7,
+	BPFAST_FF_FIN_FROM_CLIENT = 1 << 8,
+	BPFAST_FF_FIN_FROM_SERVER = 1 << 9,
+	BPFAST_FF_RST = 1 << 10,
+	BPFAST_FF_SYN_ACKED = 1 << 11, /* the server's SYN-ACK was seen */
+};
+
+/* One direction of an inspected TCP connection: a stream. */
+struct bpfast_stream {
+	__u32 owner; /* 0, or 1 while a CPU works on it */
+	__u32 first; /* sequence number of the first byte that may carry data */
+	__u32 next; /* sequence number of the first byte that was not judged yet */
+	__u32 head_len; /* bytes of the current head so far */
+	__u64 body_left; /* bytes of body or chunk still to come; ~0: until close */
+	__u32 state; /* of the parser; see bpf/proto/http1.h */
+	__u32 dfa[2]; /* states of the automata that walk the current element */
+	__u32 value; /* a number being read */
+	__u32 bits; /* what the current head has said so far; see bpf/proto/http1.h */
+	__u32 generation; /* whose tables judge the current head; 0: between heads */
+	__u32 ruleset_off; /* in the arena, of the same */
+	__u32 pad;
+};
+
+struct bpfast_flow {
+	struct bpf_timer timer; /* removes the flow when it was idle for long enough */
+	__u64 seen_ns; /* CLOCK_MONOTONIC of the last packet */
+	__u32 generation; /* under which L4 was judged last */
+	__u32 flags; /* enum bpfast_flow_flags */
+	__u32 remote_identity;
+	__u32 ref; /* attribution of the L4 decision */
+	__u32 ruleset; /* index, with BPFAST_FF_HTTP */
+	__u8 on_deny;
+	__u8 reason; /* why it was denied */
+	__u16 reply_len; /* of the 403 that was sent */
+	struct bpfast_stream client; /* what the flow's initiator sends: requests */
+	struct bpfast_stream server; /* responses */
+	/* The sets that the current request's fields led to (image.h), index 0: method,
+	 * path, target, host; then the header slots. BPFAST_SET_UNSEEN: not seen. */
+	__u32 set[4];
+	__u16 header_set[BPFAST_HEADER_SLOTS];
+	__u32 requests; /* judged and allowed; written by the client's stream only */
+	__u32 responses; /* ended; written by the server's stream only */
+	__u64 head_requests; /* bit n % 64: request n was HEAD; 64 are told apart */
+	__u64 request_ns; /* when the last request was allowed */
+	__u32 text_len;
+	char text[60]; /* "METHOD TARGET" of the last request, for records */
+};
+
+static_assert(sizeof(struct bpfast_flow) <= 320, "flow");
+
+struct bpfast_frag_key {
+	__u8 source[16];
+	__u8 destination[16];
+	__u32 id;
+	__u16 endpoint;
+	__u8 protocol;
+	__u8 egress;
+};
+
+struct bpfast_frag {
+	__be16 source_port;
+	__be16 destination_port;
+};
+
+#endif
