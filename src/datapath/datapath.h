@@ -56,6 +56,9 @@ int bf_datapath_metrics(struct bf_datapath *dp, struct bpfast_metrics *out);
 int bf_datapath_events(struct bf_datapath *dp, void (*fn)(void *arg, const struct bpfast_event *ev),
 		       void *arg);
 
+/* An epoll fd that becomes readable when the kernel side wakes us; or -errno. Owned by dp. */
+int bf_datapath_events_fd(struct bf_datapath *dp);
+
 struct bf_datapath_status {
 	const char *hook; /* "tcx" or "clsact" */
 	const char *hook_why; /* why not the better one, or "" */

@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Names under the pin directory:
+ *
+ *   PIN_DIR/LAYOUT/maps/NAME           the maps
+ *   PIN_DIR/LAYOUT/progs/{from,to}_ID  the programs now in use
+ *   PIN_DIR/LAYOUT/links/IFINDEX_{from,to}   TCX links
+ *   PIN_DIR/LAYOUT/links/IFINDEX_qdisc/      a directory: a clsact qdisc is being made by us
+ */
+#include "datapath/internal.h"
+
+#include <bpf/bpf.h>
+#include <dirent.h>
+#include <errno.h>
+#include <linux/magic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#define BPFFS "/sys/fs/bpf"
+
+bool bf_pins_on_bpffs(const char *path)
+{
+	struct statfs fs;
+
+	return statfs(path, &fs) == 0 && (unsigned long)fs.f_type == BPF_FS_MAGIC;
+}
+
+int bf_pins_prepare(const char *pin_dir, struct bf_error *err)
+{
+	char parent[BF_PATH];
+	size_t len = strlen(pin_dir);
+	char *slash;
+
+	if (pin_dir[0] != '/' || len < 2 || pin_dir[len - 1] == '/')
+		return bf_err(err, -EINVAL,
+			      "the pin directory '%s' must be an absolute path without a slash at "
+			      "its end, such as " BPFFS "/bpfast",
+			      pin_dir);
+	if (len >= BF_PATH / 2)
+		return bf_err(err, -ENAMETOOLONG,
+			      "the pin directory's name is longer than %d bytes", BF_PATH / 2 - 1);
+	memcpy(parent, pin_dir, len + 1);
+	slash = strrchr(parent, '/');
+	*(slash == parent ? slash + 1 : slash) = '\0';
+
+	if (strncmp(pin_dir, BPFFS "/", strlen(BPFFS "/")) == 0 && !bf_pins_on_bpffs(BPFFS) &&
+	    mount("bpf", BPFFS, "bpf", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=0700") < 0)
+		return bf_err(err, -errno,
+			      "no BPF file system is mounted at " BPFFS ", and mounting one failed "
+			      "(%s); run: mount -t bpf bpf " BPFFS,
+			      strerror(errno));
+	if (access(parent, F_OK) < 0)
+		return bf_err(err, -errno, "the directory %s, where %s shall lie: %s", parent,
+			      pin_dir, strerror(errno));
+	if (!bf_pins_on_bpffs(parent))
+		return bf_err(err, -EINVAL,
+			      "the pin directory %s does not lie on a BPF file system; use one "
+			      "below " BPFFS ", or run: mount -t bpf bpf %s",
+			      pin_dir, parent);
+	if (mkdir(pin_dir, 0700) < 0 && errno != EEXIST)
+		return bf_err(err, -errno, "cannot make the pin directory %s: %s", pin_dir,
+			      strerror(errno));
+	if (!bf_pins_on_bpffs(pin_dir))
+		return bf_err(err, -EINVAL, "the pin directory %s is not on a BPF file system",
+			      pin_dir);
+	return 0;
+}
+
+int bf_pins_path(char *out, const char *pin_dir, const char *layout, const char *sub,
+		 const char *name)
+{
+	int n = snprintf(out, BF_PATH, "%s/%s%s%s%s%s", pin_dir, layout, sub ? "/" : "",
+			 sub ? sub : "", name ? "/" : "", name ? name : "");
+
+	return n < 0 || n >= BF_PATH ? -ENAMETOOLONG : 0;
+}
+
+int bf_pins_each(const char *dir, int (*fn)(void *arg, const char *dir, const char *name),
+		 void *arg)
+{
+	struct dirent **entries;
+	int n, ret = 0;
+
+	/* The whole list first: fn may remove what it is shown. */
+	n = scandir(dir, &entries, NULL, alphasort);
+	if (n < 0)
+		return errno == ENOENT || errno == ENOTDIR ? 0 : -errno;
+	for (int i = 0; i < n; i++) {
+		const char *name = entries[i]->d_name;
+
+		if (!ret && strcmp(name, ".") && strcmp(name, ".."))
+			ret = fn(arg, dir, name);
+		free(entries[i]);
+	}
+	free(entries);
+	return ret;
+}
+
+static int remove_one(void *arg, const char *dir, const char *name)
+{
+	char path[BF_PATH];
+	int n = snprintf(path, sizeof(path), "%s/%s", dir, name);
+
+	(void)arg;
+	if (n < 0 || n >= (int)sizeof(path))
+		return -ENAMETOOLONG;
+	if (unlink(path) == 0 || errno == ENOENT)
+		return 0;
+	return bf_pins_remove(path);
+}
+
+int bf_pins_remove(const char *dir)
+{
+	int ret = bf_pins_each(dir, remove_one, NULL);
+
+	if (ret)
+		return ret;
+	return rmdir(dir) < 0 && errno != ENOENT ? -errno : 0;
+}
+
+static int is_prog(void *arg, const char *dir, const char *name)
+{
+	const uint32_t *prog_id = arg;
+	char path[BF_PATH];
+	uint32_t id;
+	int n = snprintf(path, sizeof(path), "%s/%s", dir, name), fd;
+
+	if (n < 0 || n >= (int)sizeof(path))
+		return 0;
+	fd = bpf_obj_get(path);
+	if (fd < 0)
+		return 0;
+	id = bf_prog_id(fd);
+	close(fd);
+	return id == *prog_id;
+}
+
+static int is_prog_of_layout(void *arg, const char *pin_dir, const char *layout)
+{
+	char path[BF_PATH];
+
+	if (bf_pins_path(path, pin_dir, layout, "progs", NULL))
+		return 0;
+	return bf_pins_each(path, is_prog, arg);
+}
+
+bool bf_pins_own_prog(const char *pin_dir, uint32_t prog_id)
+{
+	return prog_id && bf_pins_each(pin_dir, is_prog_of_layout, &prog_id) == 1;
+}

@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef BF_TEST_DATAPATH_ENV_H
+#define BF_TEST_DATAPATH_ENV_H
+/*
+ * A world for one test program: its own network and mount namespace with a
+ * bpffs of its own. The kernel takes all of it away when the process ends,
+ * however it ends.
+ */
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+
+#include <arpa/inet.h>
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <linux/if_packet.h>
+#include <net/if.h>
+#include <sched.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "bpfast/image.h"
+#include "datapath/datapath.h"
+#include "datapath/internal.h"
+
+#define PIN "/sys/fs/bpf/bpfast-test"
+
+/* Runs a shell command that must succeed. */
+static inline void sh(const char *fmt, ...)
+{
+	char cmd[512];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(cmd, sizeof(cmd), fmt, ap);
+	va_end(ap);
+	if (system(cmd) != 0)
+		fail_msg("failed: %s", cmd);
+}
+
+/* What a command prints. */
+static inline void sh_read(char *out, size_t size, const char *cmd)
+{
+	FILE *p = popen(cmd, "r");
+	size_t n;
+
+	assert_non_null(p);
+	n = fread(out, 1, size - 1, p);
+	out[n] = '\0';
+	assert_int_equal(pclose(p), 0);
+}
+
+static inline int env_enter(void **state)
+{
+	(void)state;
+	if (unshare(CLONE_NEWNET | CLONE_NEWNS) < 0) {
+		fprintf(stderr, "these tests need root\n");
+		return -1;
+	}
+	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+	    mount("bpf", "/sys/fs/bpf", "bpf", 0, "mode=0700") < 0) {
+		perror("mount");
+		return -1;
+	}
+	return system("ip link set lo up");
+}
+
+/* A veth pair NAME (host side) and NAMEp (pod side), both up: the index of the host side. */
+static inline int veth(const char *name)
+{
+	sh("ip link add %s type veth peer name %sp", name, name);
+	sh("ip link set %s up addrgenmode none && ip link set %sp up addrgenmode none", name, name);
+	return (int)if_nametoindex(name);
+}
+
+static inline void veth_gone(const char *name)
+{
+	sh("ip link del %s", name);
+}
+
+static inline struct bf_datapath *dp_open(bool force_clsact, bool expect_adopted)
+{
+	struct bf_datapath_options o = {.pin_dir = PIN,
+					.flows = 1024,
+					.arena_bytes = 64 << 10,
+					.force_clsact = force_clsact};
+	struct bf_error err = {{0}};
+	struct bf_datapath *dp = NULL;
+	bool adopted = !expect_adopted;
+
+	if (bf_datapath_open(&o, &dp, &adopted, &err))
+		fail_msg("open: %s", err.msg);
+	assert_int_equal(adopted, expect_adopted);
+	return dp;
+}
+
+static inline void dp_attach(struct bf_datapath *dp, int ifindex, uint16_t slot)
+{
+	struct bpfast_endpoint e = {.slot = slot};
+	struct bf_error err = {{0}};
+
+	if (bf_datapath_attach(dp, ifindex, &e, &err))
+		fail_msg("attach: %s", err.msg);
+}
+
+static inline void dp_detach(struct bf_datapath *dp, int ifindex)
+{
+	struct bf_error err = {{0}};
+
+	if (bf_datapath_detach(dp, ifindex, &err))
+		fail_msg("detach: %s", err.msg);
+}
+
+static inline void dp_down(void)
+{
+	struct bf_error err = {{0}};
+
+	if (bf_datapath_down(PIN, &err))
+		fail_msg("down: %s", err.msg);
+	assert_int_equal(access(PIN, F_OK), -1);
+}
+
+static inline bool is_attached(struct bf_datapath *dp, int ifindex)
+{
+	bool found = false;
+	size_t n;
+	int *list;
+
+	assert_int_equal(bf_datapath_attached(dp, &list, &n), 0);
+	for (size_t i = 0; i < n; i++)
+		found |= list[i] == ifindex;
+	free(list);
+	return found;
+}
+
+/* An image of len bytes without any table, its body filled with a byte. */
+static inline void *image_make(size_t len, uint8_t fill)
+{
+	struct bpfast_image *h = malloc(len);
+
+	assert_non_null(h);
+	memset(h, fill, len);
+	memset(h, 0, sizeof(*h));
+	h->magic = BPFAST_IMAGE_MAGIC;
+	h->version = BPFAST_IMAGE_VERSION;
+	h->size = (uint32_t)len;
+	return h;
+}
+
+static inline int install(struct bf_datapath *dp, size_t len, uint8_t fill, uint32_t *generation,
+			  struct bf_error *err)
+{
+	void *image = image_make(len, fill);
+	int ret = bf_datapath_install(dp, image, len, generation, err);
+
+	free(image);
+	return ret;
+}
+
+/* Is the image in force whole and filled with that byte? */
+static inline void assert_image(struct bf_datapath *dp, size_t len, uint8_t fill)
+{
+	size_t got;
+	const uint8_t *p = bf_datapath_image(dp, &got, NULL);
+
+	assert_non_null(p);
+	assert_int_equal(got, len);
+	for (size_t i = sizeof(struct bpfast_image); i < len; i++)
+		if (p[i] != fill)
+			fail_msg("byte %zu of the image is %u, not %u", i, p[i], fill);
+}
+
+/* Sends a frame with an EtherType nobody allows; it comes in on the other side of the veth. */
+static inline void send_frame(int ifindex)
+{
+	static const uint8_t frame[60] = {2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 0x88, 0xb5};
+	struct sockaddr_ll to = {.sll_family = AF_PACKET, .sll_ifindex = ifindex, .sll_halen = 6};
+	int fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
+
+	assert_true(fd >= 0);
+	assert_int_equal(sendto(fd, frame, sizeof(frame), 0, (struct sockaddr *)&to, sizeof(to)),
+			 sizeof(frame));
+	close(fd);
+}
+
+/* Somebody else's program: counts what reaches it and lets it pass. */
+struct other {
+	int map, prog;
+};
+
+static inline struct other other_make(const char *name)
+{
+	struct other o = {.map = bpf_map_create(BPF_MAP_TYPE_ARRAY, "other", 4, 8, 1, NULL)};
+	const struct bpf_insn insns[] = {
+		/* *(u32 *)(r10 - 4) = 0; r2 = r10 - 4; r1 = map; r0 = lookup(r1, r2) */
+		{.code = BPF_ST | BPF_MEM | BPF_W, .dst_reg = BPF_REG_10, .off = -4, .imm = 0},
+		{.code = BPF_ALU64 | BPF_MOV | BPF_X, .dst_reg = 2, .src_reg = BPF_REG_10},
+		{.code = BPF_ALU64 | BPF_ADD | BPF_K, .dst_reg = 2, .imm = -4},
+		{.code = BPF_LD | BPF_DW | BPF_IMM,
+		 .dst_reg = 1,
+		 .src_reg = BPF_PSEUDO_MAP_FD,
+		 .imm = o.map},
+		{0},
+		{.code = BPF_JMP | BPF_CALL, .imm = BPF_FUNC_map_lookup_elem},
+		/* if (r0) lock *(u64 *)r0 += 1 */
+		{.code = BPF_JMP | BPF_JEQ | BPF_K, .dst_reg = 0, .off = 2, .imm = 0},
+		{.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = 1, .imm = 1},
+		{.code = BPF_STX | BPF_ATOMIC | BPF_DW, .dst_reg = 0, .src_reg = 1, .imm = BPF_ADD},
+		/* return -1: the next program decides */
+		{.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = 0, .imm = -1},
+		{.code = BPF_JMP | BPF_EXIT},
+	};
+
+	assert_true(o.map >= 0);
+	o.prog = bpf_prog_load(BPF_PROG_TYPE_SCHED_CLS, name, "GPL", insns,
+			       sizeof(insns) / sizeof(insns[0]), NULL);
+	assert_true(o.prog >= 0);
+	return o;
+}
+
+static inline uint64_t other_count(const struct other *o)
+{
+	uint32_t zero = 0;
+	uint64_t n = 0;
+
+	assert_int_equal(bpf_map_lookup_elem(o->map, &zero, &n), 0);
+	return n;
+}
+
+static inline void other_close(struct other *o)
+{
+	close(o->map);
+	close(o->prog);
+}
+
+static inline void other_filter(int ifindex, enum bf_dir dir, const struct other *o,
+				uint32_t priority, uint32_t handle)
+{
+	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = ifindex,
+		    .attach_point = dir == BF_FROM_POD ? BPF_TC_INGRESS : BPF_TC_EGRESS);
+	LIBBPF_OPTS(bpf_tc_opts, opts, .prog_fd = o->prog, .priority = priority, .handle = handle);
+
+	assert_int_equal(bpf_tc_attach(&hook, &opts), 0);
+}
+
+#endif
