@@ -14,7 +14,11 @@
 
 enum bf_pattern_flags {
 	BF_PATTERN_LITERAL = 1 << 0, /* text is bytes, not an expression */
-	BF_PATTERN_FOLD = 1 << 1, /* ASCII letters match in either case */
+	BF_PATTERN_FOLD = 1 << 1, /* as if (?i) stood in front; a literal: ASCII letters only */
+	/* The input is known to be ASCII: nothing in an expression matches a byte
+	 * over 0x7f, which keeps tables small, and a character that could never
+	 * match is refused. */
+	BF_PATTERN_ASCII = 1 << 2,
 };
 
 struct bf_pattern {
@@ -36,8 +40,10 @@ struct bf_dfa {
 	uint32_t classes; /* byte classes; class_of[b] < classes */
 	uint8_t class_of[256];
 	uint32_t *next; /* [states * classes] */
+	uint32_t *accept; /* [states]: set of the patterns that match when the input ends here */
+	uint32_t sets; /* different ones; set 0 is empty */
 	uint32_t words; /* of a bitmap: (patterns + 63) / 64 */
-	uint64_t *matched; /* [states * words]; bit p: pattern p matches when the input ends here */
+	uint64_t *set; /* [sets * words]; bit p: pattern p */
 };
 
 /*
