@@ -164,7 +164,7 @@ struct bpfast_image_header {
  * A request is allowed where the intersection over all fields is not empty.
  */
 struct bpfast_image_ruleset {
-	__u32 rule_count;
+	__u32 rule_count; /* 0: no request is allowed. With no set at all, every rule is possible */
 	__u32 words; /* of a bitmap: (rule_count + 63) / 64 */
 	__u32 set_off; /* __u64[set_count][words]; bit r of a set: rule r is possible */
 	__u32 set_count;
@@ -175,9 +175,12 @@ struct bpfast_image_ruleset {
 	__u32 name_dfa_off; /* over header names, case folded; never 0 */
 	__u32 header_count;
 	__u32 rule_ref_off; /* __u32[rule_count]: attribution of each rule */
-	__u32 reply_off; /* the whole 403, as sent */
+	__u32 reply_off; /* the whole 403, as sent; 0 with reply_len 0: none */
 	__u16 reply_len; /* bytes, at most BPFAST_REPLY_MAX, even (the compiler pads the body) */
-	__u16 reply_sum; /* ones' complement sum of the 16-bit words, in network byte order, not inverted */
+	/* Ones' complement sum, folded to 16 bits and not inverted, of the reply's 16-bit words as
+	 * the CPU loads them from memory: what bpf_csum_diff(NULL, 0, reply, reply_len, 0) gives,
+	 * folded. Stored like a __u16 it is in the byte order of a checksum field. */
+	__u16 reply_sum;
 	__u32 ref; /* attribution of a denial: the policies whose rules were asked */
 	struct bpfast_image_header header[BPFAST_HEADER_SLOTS];
 };

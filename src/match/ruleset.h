@@ -31,7 +31,8 @@ struct bf_http_rule {
 
 /*
  * Appends one ruleset's automata, sets and reply to the blob and fills *out
- * (a struct bpfast_image_ruleset without `ref`, which the caller sets).
+ * (a struct bpfast_image_ruleset without `ref`, which the caller sets). The
+ * blob must hold something already (the image's head): offset 0 means none.
  * reply is the whole HTTP answer to a denied request; it is padded to an even
  * length by one blank at its end, so the caller counts on that in
  * Content-Length (hand in an even length to be exact).

@@ -669,7 +669,8 @@ static int read_group(struct parser *p)
 	return read_flags(p);
 }
 
-/* A number without leading zeros, `i` bytes from here. Returns its digits, 0: none. */
+/* A number without leading zeros, `i` bytes from here. Returns its digits, 0: none, or one
+ * so long that RE2 does not take it for a number. */
 static size_t read_count(const struct parser *p, size_t i, uint32_t *value)
 {
 	size_t n = 0;
@@ -678,8 +679,9 @@ static size_t read_count(const struct parser *p, size_t i, uint32_t *value)
 	if (peek(p, i) == '0' && peek(p, i + 1) >= '0' && peek(p, i + 1) <= '9')
 		return 0;
 	for (; peek(p, i + n) >= '0' && peek(p, i + n) <= '9'; n++) {
-		if (*value < 100000000)
-			*value = *value * 10 + (uint32_t)(peek(p, i + n) - '0');
+		if (*value >= 100000000)
+			return 0;
+		*value = *value * 10 + (uint32_t)(peek(p, i + n) - '0');
 	}
 	return n;
 }

@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "match/emit.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <bpfast/image.h>
+
+#include "match/ruleset.h"
+
+int bf_dfa_emit(struct bf_blob *blob, const struct bf_dfa *dfa, const uint32_t *value,
+		uint32_t *off)
+{
+	size_t row = (size_t)dfa->classes + 1;
+	size_t entries = dfa->states * row;
+	struct bpfast_image_dfa *image;
+	uint32_t *table;
+	int ret;
+
+	if (entries > UINT32_MAX / sizeof(*table))
+		return -E2BIG;
+	ret = bf_blob_append(blob, NULL, sizeof(*image) + entries * sizeof(*table), off);
+	if (ret)
+		return ret;
+	image = (struct bpfast_image_dfa *)(blob->data + *off);
+	image->start = (uint32_t)(dfa->start * row);
+	image->classes = dfa->classes;
+	image->entries = (uint32_t)entries;
+	memcpy(image->class_of, dfa->class_of, sizeof(image->class_of));
+	table = image->table;
+	for (uint32_t s = 0; s < dfa->states; s++) {
+		const uint32_t *next = dfa->next + (size_t)s * dfa->classes;
+
+		*table++ = value[dfa->accept[s]];
+		for (uint32_t c = 0; c < dfa->classes; c++)
+			*table++ = (uint32_t)(next[c] * row);
+	}
+	return 0;
+}
+
+static const struct {
+	const char *name;
+	uint32_t value;
+} framing[] = {
+	{"content-length", BPFAST_HN_CONTENT_LENGTH},
+	{"transfer-encoding", BPFAST_HN_TRANSFER_ENCODING},
+	{"connection", BPFAST_HN_CONNECTION},
+	{"upgrade", BPFAST_HN_UPGRADE},
+	{"host", BPFAST_HN_HOST},
+	{"expect", BPFAST_HN_EXPECT},
+};
+
+#define FRAMING (sizeof(framing) / sizeof(framing[0]))
+
+/* RFC 9110, section 5.6.2. */
+static const char token[] = "[!#$%&'*+.^_`|~0-9A-Za-z-]+";
+
+bool bf_is_token(const char *text)
+{
+	static const char allowed[] = "!#$%&'*+-.^_`|~0123456789"
+				      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+
+	return *text && !text[strspn(text, allowed)];
+}
+
+/* Bits of a set of matching patterns, in the order of bf_names_emit(), to a value. */
+static uint32_t name_value(const uint64_t *set, size_t n)
+{
+	uint32_t value = BPFAST_HN_OTHER;
+
+	if (!(set[0] & 1))
+		return BPFAST_HN_INVALID;
+	for (size_t i = 0; i < FRAMING; i++) {
+		if (set[0] >> (1 + i) & 1)
+			value = framing[i].value;
+	}
+	for (size_t i = 0; i < n; i++) {
+		if (set[0] >> (1 + FRAMING + i) & 1)
+			value |= (uint32_t)(i + 1) << 8;
+	}
+	return value;
+}
+
+/*
+ * The pattern "any token" makes the rest fall into place: what is no token
+ * matches nothing, so it ends dead in state 0, which accepts with INVALID; so
+ * does the empty name, in the start state.
+ */
+int bf_names_emit(struct bf_blob *blob, const char *const *names, size_t n, uint32_t *off,
+		  struct bf_error *err)
+{
+	struct bf_pattern pattern[1 + FRAMING + BPFAST_HEADER_SLOTS] = {
+		{.text = token, .len = sizeof(token) - 1, .flags = BF_PATTERN_ASCII},
+	};
+	struct bf_dfa *dfa = NULL;
+	uint32_t *value;
+	int ret;
+
+	if (n > BPFAST_HEADER_SLOTS)
+		return -E2BIG;
+	for (size_t i = 0; i < FRAMING + n; i++) {
+		const char *name = i < FRAMING ? framing[i].name : names[i - FRAMING];
+
+		pattern[1 + i] = (struct bf_pattern){
+			.text = name,
+			.len = strlen(name),
+			.flags = BF_PATTERN_LITERAL | BF_PATTERN_FOLD,
+		};
+	}
+	ret = bf_dfa_build(pattern, 1 + FRAMING + n, NULL, &dfa, NULL, err);
+	if (ret)
+		return ret;
+	value = calloc(dfa->sets, sizeof(*value));
+	if (value) {
+		for (uint32_t i = 0; i < dfa->sets; i++)
+			value[i] = name_value(dfa->set + i, n);
+		ret = bf_dfa_emit(blob, dfa, value, off);
+	} else {
+		ret = -ENOMEM;
+	}
+	free(value);
+	bf_dfa_free(dfa);
+	return ret ? bf_err(err, ret, "no room for the automaton over header names") : 0;
+}
+
+int bf_response_names_emit(struct bf_blob *blob, uint32_t *off, struct bf_error *err)
+{
+	return bf_names_emit(blob, NULL, 0, off, err);
+}

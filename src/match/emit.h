@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef BF_MATCH_EMIT_H
+#define BF_MATCH_EMIT_H
+/* Automata to struct bpfast_image_dfa, internal to src/match. */
+#include "match/blob.h"
+#include "match/dfa.h"
+
+/*
+ * Appends a dfa in the kernel's form. value[i] is what a state accepts with
+ * whose accept set is i. 0, -ENOMEM or -E2BIG.
+ */
+int bf_dfa_emit(struct bf_blob *blob, const struct bf_dfa *dfa, const uint32_t *value,
+		uint32_t *off);
+
+/*
+ * Appends the automaton over header names: the names that framing needs, and
+ * n names at which rules look, lower or upper case, all different without case.
+ */
+int bf_names_emit(struct bf_blob *blob, const char *const *names, size_t n, uint32_t *off,
+		  struct bf_error *err);
+
+/* A token of RFC 9110, section 5.6.2? */
+bool bf_is_token(const char *text);
+
+#endif

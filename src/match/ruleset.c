@@ -1,0 +1,518 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * HTTP rules to tables. For each field the different patterns of all rules
+ * become one automaton; what a state of it accepts is turned from a set of
+ * patterns into a set of rules: those with one of the patterns, and those that
+ * say nothing about the field. Sets are stored once in the whole ruleset.
+ */
+#include "match/ruleset.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include <bpfast/image.h>
+
+#include "match/array.h"
+#include "match/emit.h"
+
+/* More than bf_dfa_build()'s default: the arena's size is the real limit. */
+#define RULESET_STATES_MAX 500000
+
+struct set_table {
+	uint32_t words; /* of a set */
+	uint64_t *bits; /* [count * words] */
+	size_t count, cap;
+	uint32_t *table; /* open addressing, set + 1 */
+	size_t table_size;
+};
+
+/* The different patterns of one field, and which rules have which. */
+struct field {
+	const char *what; /* for messages */
+	unsigned int flags; /* of its patterns */
+	struct bf_pattern *patterns;
+	size_t count, cap;
+	uint32_t *table; /* open addressing, pattern + 1 */
+	size_t table_size;
+	/* Rules of pattern p: a list through next_rule[], from first_rule[p]. */
+	uint32_t *first_rule;
+	size_t first_cap;
+	uint32_t *next_rule; /* [rules] */
+	uint64_t *always; /* [words]: rules that the field's value does not matter to */
+};
+
+#define NO_RULE UINT32_MAX
+
+struct builder {
+	struct bf_blob *blob;
+	const struct bf_http_rule *rules;
+	size_t n;
+	struct set_table sets;
+	/* Names at which rules look. They belong to the rules. */
+	const char *names[BPFAST_HEADER_SLOTS];
+	size_t name_count;
+	size_t bad;
+	struct bf_error *err;
+};
+
+static void set_bit(uint64_t *set, size_t bit)
+{
+	set[bit / 64] |= (uint64_t)1 << (bit % 64);
+}
+
+static uint64_t hash_set(const uint64_t *set, uint32_t words)
+{
+	uint64_t h = 1;
+
+	for (uint32_t i = 0; i < words; i++)
+		h = bf_mix(h ^ set[i]) + 0x9e3779b97f4a7c15u;
+	return h;
+}
+
+static int grow_sets(struct set_table *t)
+{
+	size_t size = t->table_size ? t->table_size * 2 : 64;
+	uint32_t *table = calloc(size, sizeof(*table));
+
+	if (!table)
+		return -ENOMEM;
+	for (size_t s = 0; s < t->count; s++) {
+		size_t i = hash_set(t->bits + s * t->words, t->words) & (size - 1);
+
+		while (table[i])
+			i = (i + 1) & (size - 1);
+		table[i] = (uint32_t)s + 1;
+	}
+	free(t->table);
+	t->table = table;
+	t->table_size = size;
+	return 0;
+}
+
+static int intern_set(struct set_table *t, const uint64_t *set, uint32_t *id)
+{
+	size_t size = t->words * sizeof(*set), i;
+
+	if ((t->count + 1) * 2 > t->table_size && grow_sets(t))
+		return -ENOMEM;
+	for (i = hash_set(set, t->words) & (t->table_size - 1); t->table[i];
+	     i = (i + 1) & (t->table_size - 1)) {
+		*id = t->table[i] - 1;
+		if (!memcmp(t->bits + (size_t)*id * t->words, set, size))
+			return 0;
+	}
+	if (bf_array_grow(&t->bits, &t->cap, (t->count + 1) * t->words, sizeof(*set)))
+		return -ENOMEM;
+	memcpy(t->bits + t->count * t->words, set, size);
+	*id = (uint32_t)t->count++;
+	t->table[i] = *id + 1;
+	return 0;
+}
+
+static int field_init(struct field *f, const struct builder *b, const char *what,
+		      unsigned int flags)
+{
+	memset(f, 0, sizeof(*f));
+	f->what = what;
+	f->flags = flags;
+	f->next_rule = malloc(b->n * sizeof(*f->next_rule));
+	f->always = calloc(b->sets.words, sizeof(*f->always));
+	return f->next_rule && f->always ? 0 : -ENOMEM;
+}
+
+static void field_free(struct field *f)
+{
+	free(f->patterns);
+	free(f->table);
+	free(f->first_rule);
+	free(f->next_rule);
+	free(f->always);
+	memset(f, 0, sizeof(*f));
+}
+
+static uint64_t hash_text(const char *text, size_t len)
+{
+	uint64_t h = len;
+
+	for (size_t i = 0; i < len; i++)
+		h = bf_mix(h ^ (uint8_t)text[i]);
+	return h;
+}
+
+static int grow_field(struct field *f)
+{
+	size_t size = f->table_size ? f->table_size * 2 : 64;
+	uint32_t *table = calloc(size, sizeof(*table));
+
+	if (!table)
+		return -ENOMEM;
+	for (size_t p = 0; p < f->count; p++) {
+		size_t i = hash_text(f->patterns[p].text, f->patterns[p].len) & (size - 1);
+
+		while (table[i])
+			i = (i + 1) & (size - 1);
+		table[i] = (uint32_t)p + 1;
+	}
+	free(f->table);
+	f->table = table;
+	f->table_size = size;
+	return 0;
+}
+
+/* The pattern's number in the field, found or made. */
+static int field_pattern(struct field *f, const char *text, uint32_t *id)
+{
+	struct bf_pattern pattern = {.text = text, .len = strlen(text), .flags = f->flags};
+	size_t i;
+
+	if ((f->count + 1) * 2 > f->table_size && grow_field(f))
+		return -ENOMEM;
+	for (i = hash_text(text, pattern.len) & (f->table_size - 1); f->table[i];
+	     i = (i + 1) & (f->table_size - 1)) {
+		*id = f->table[i] - 1;
+		if (f->patterns[*id].len == pattern.len &&
+		    !memcmp(f->patterns[*id].text, text, pattern.len))
+			return 0;
+	}
+	if (bf_array_grow(&f->patterns, &f->cap, f->count + 1, sizeof(pattern)) ||
+	    bf_array_grow(&f->first_rule, &f->first_cap, f->count + 1, sizeof(*f->first_rule)))
+		return -ENOMEM;
+	f->patterns[f->count] = pattern;
+	f->first_rule[f->count] = NO_RULE;
+	*id = (uint32_t)f->count++;
+	f->table[i] = *id + 1;
+	return 0;
+}
+
+/* text NULL: the rule says nothing about the field. */
+static int field_add(struct field *f, size_t rule, const char *text)
+{
+	uint32_t p;
+	int ret;
+
+	if (!text) {
+		set_bit(f->always, rule);
+		return 0;
+	}
+	ret = field_pattern(f, text, &p);
+	if (ret)
+		return ret;
+	f->next_rule[rule] = f->first_rule[p];
+	f->first_rule[p] = (uint32_t)rule;
+	return 0;
+}
+
+/* Accept sets of patterns to interned sets of rules: value[i] for set i. */
+static int make_values(struct builder *b, const struct field *f, const struct bf_dfa *dfa,
+		       uint32_t *value)
+{
+	uint32_t words = b->sets.words;
+	uint64_t *rules = malloc(words * sizeof(*rules));
+	int ret = rules ? 0 : -ENOMEM;
+
+	for (uint32_t s = 0; !ret && s < dfa->sets; s++) {
+		const uint64_t *set = dfa->set + (size_t)s * dfa->words;
+
+		memcpy(rules, f->always, words * sizeof(*rules));
+		for (uint32_t w = 0; w < dfa->words; w++) {
+			for (uint64_t left = set[w]; left; left &= left - 1) {
+				size_t p = w * 64 + (size_t)__builtin_ctzll(left);
+				uint32_t r = f->first_rule[p];
+
+				for (; r != NO_RULE; r = f->next_rule[r])
+					set_bit(rules, r);
+			}
+		}
+		ret = intern_set(&b->sets, rules, &value[s]);
+	}
+	free(rules);
+	return ret;
+}
+
+static int field_emit(struct builder *b, const struct field *f, uint32_t *off)
+{
+	struct bf_dfa_limits limits = {.max_states = RULESET_STATES_MAX};
+	struct bf_error inner = {{0}};
+	struct bf_dfa *dfa = NULL;
+	uint32_t *value;
+	size_t bad = 0;
+	int ret;
+
+	ret = bf_dfa_build(f->patterns, f->count, &limits, &dfa, &bad, &inner);
+	if (ret) {
+		if (f->count)
+			b->bad = f->first_rule[bad];
+		return bf_err(b->err, ret, "%s \"%.100s\": %.350s", f->what,
+			      f->count ? f->patterns[bad].text : "", inner.msg);
+	}
+	value = malloc(dfa->sets * sizeof(*value));
+	ret = value ? make_values(b, f, dfa, value) : -ENOMEM;
+	if (!ret)
+		ret = bf_dfa_emit(b->blob, dfa, value, off);
+	free(value);
+	bf_dfa_free(dfa);
+	return ret;
+}
+
+enum which { METHOD, PATH, TARGET, HOST };
+
+static const char *rule_text(const struct bf_http_rule *rule, enum which which)
+{
+	switch (which) {
+	case METHOD:
+		return rule->method;
+	case PATH:
+		return rule->path_has_query ? NULL : rule->path;
+	case TARGET:
+		return rule->path_has_query ? rule->path : NULL;
+	default:
+		return rule->host;
+	}
+}
+
+static int emit_field(struct builder *b, enum which which, const char *what, unsigned int flags,
+		      uint32_t *off)
+{
+	struct field f;
+	int ret = field_init(&f, b, what, flags);
+
+	/* Backwards, so that the first rule with a pattern heads its list and is the one to blame. */
+	for (size_t r = b->n; !ret && r--;)
+		ret = field_add(&f, r, rule_text(&b->rules[r], which));
+	if (!ret && f.count)
+		ret = field_emit(b, &f, off);
+	field_free(&f);
+	return ret;
+}
+
+static bool same_name(const char *a, const char *b)
+{
+	for (; *a && *b; a++, b++) {
+		char x = *a >= 'A' && *a <= 'Z' ? (char)(*a | 0x20) : *a;
+		char y = *b >= 'A' && *b <= 'Z' ? (char)(*b | 0x20) : *b;
+
+		if (x != y)
+			return false;
+	}
+	return *a == *b;
+}
+
+static int collect_names(struct builder *b)
+{
+	for (size_t r = 0; r < b->n; r++) {
+		const struct bf_http_rule *rule = &b->rules[r];
+
+		b->bad = r;
+		for (size_t h = 0; h < rule->header_count; h++) {
+			const char *name = rule->headers[h].name;
+			size_t i = 0;
+
+			if (!bf_is_token(name))
+				return bf_err(b->err, -EINVAL,
+					      "header name \"%.100s\" is not a token of RFC 9110: "
+					      "use letters, digits and -",
+					      name);
+			if (rule->headers[h].op == BF_HEADER_EQUALS && !rule->headers[h].value)
+				return bf_err(b->err, -EINVAL,
+					      "header \"%.100s\" is to equal a value, but has none",
+					      name);
+			while (i < b->name_count && !same_name(b->names[i], name))
+				i++;
+			if (i < b->name_count)
+				continue;
+			if (i == BPFAST_HEADER_SLOTS)
+				return bf_err(
+					b->err, -E2BIG,
+					"header \"%.100s\": the rules that meet on one peer and "
+					"port look at more than %d different headers; use fewer",
+					name, BPFAST_HEADER_SLOTS);
+			b->names[b->name_count++] = name;
+		}
+	}
+	return 0;
+}
+
+/*
+ * What a rule wants of one header: nothing (false), that it is there, one
+ * value, or two different ones, which no value can be.
+ */
+struct want {
+	bool looked, never;
+	const char *value;
+};
+
+static struct want rule_wants(const struct bf_http_rule *rule, const char *name)
+{
+	struct want want = {0};
+
+	for (size_t h = 0; h < rule->header_count; h++) {
+		const struct bf_http_header *header = &rule->headers[h];
+
+		if (!same_name(header->name, name))
+			continue;
+		want.looked = true;
+		if (header->op != BF_HEADER_EQUALS)
+			continue;
+		if (want.value && strcmp(want.value, header->value))
+			want.never = true;
+		want.value = header->value;
+	}
+	return want;
+}
+
+static int emit_header(struct builder *b, const char *name, struct bpfast_image_header *out)
+{
+	uint64_t *absent = calloc(b->sets.words, sizeof(*absent));
+	struct field f;
+	int ret = field_init(&f, b, name, BF_PATTERN_LITERAL);
+
+	if (!ret && !absent)
+		ret = -ENOMEM;
+	for (size_t r = b->n; !ret && r--;) {
+		struct want want = rule_wants(&b->rules[r], name);
+
+		if (!want.looked)
+			set_bit(absent, r);
+		if (!want.never)
+			ret = field_add(&f, r, want.value);
+	}
+	if (!ret)
+		ret = intern_set(&b->sets, absent, &out->absent_set);
+	if (!ret)
+		ret = field_emit(b, &f, &out->dfa_off);
+	field_free(&f);
+	free(absent);
+	return ret;
+}
+
+static int emit_headers(struct builder *b, struct bpfast_image_ruleset *out)
+{
+	int ret = collect_names(b);
+
+	if (!ret)
+		ret = bf_names_emit(b->blob, b->names, b->name_count, &out->name_dfa_off, b->err);
+	for (size_t i = 0; !ret && i < b->name_count; i++)
+		ret = emit_header(b, b->names[i], &out->header[i]);
+	out->header_count = (uint32_t)b->name_count;
+	return ret;
+}
+
+static int emit_fields(struct builder *b, struct bpfast_image_ruleset *out)
+{
+	int ret;
+
+	ret = emit_field(b, METHOD, "method", BF_PATTERN_ASCII, &out->method_dfa_off);
+	if (!ret)
+		ret = emit_field(b, PATH, "path", BF_PATTERN_ASCII, &out->path_dfa_off);
+	if (!ret)
+		ret = emit_field(b, TARGET, "path", BF_PATTERN_ASCII, &out->target_dfa_off);
+	if (!ret)
+		ret = emit_field(b, HOST, "host", BF_PATTERN_ASCII | BF_PATTERN_FOLD,
+				 &out->host_dfa_off);
+	return ret ? ret : emit_headers(b, out);
+}
+
+/* Ones' complement sum of the 16-bit words as the CPU reads them. Fits RFC 1071: the
+ * order of bytes does not matter as long as it is the same everywhere. */
+static uint16_t sum_words(const uint8_t *bytes, size_t len)
+{
+	uint32_t sum = 0;
+	uint16_t word;
+
+	for (size_t i = 0; i + 1 < len; i += 2) {
+		memcpy(&word, bytes + i, 2);
+		sum += word;
+	}
+	while (sum >> 16)
+		sum = (sum & 0xffff) + (sum >> 16);
+	return (uint16_t)sum;
+}
+
+static int emit_reply(struct builder *b, const char *reply, size_t len,
+		      struct bpfast_image_ruleset *out)
+{
+	uint8_t even[BPFAST_REPLY_MAX + 1];
+	size_t padded = len + (len & 1);
+	int ret;
+
+	if (padded > BPFAST_REPLY_MAX)
+		return bf_err(b->err, -E2BIG, "the denial reply has %zu bytes, more than %d", len,
+			      BPFAST_REPLY_MAX);
+	if (!len)
+		return 0;
+	memcpy(even, reply, len);
+	even[len] = ' ';
+	ret = bf_blob_append(b->blob, even, padded, &out->reply_off);
+	out->reply_len = (uint16_t)padded;
+	out->reply_sum = sum_words(even, padded);
+	return ret;
+}
+
+static int emit_refs(struct builder *b, struct bpfast_image_ruleset *out)
+{
+	uint32_t *ref;
+	int ret;
+
+	ret = bf_blob_append(b->blob, NULL, b->n * sizeof(*ref), &out->rule_ref_off);
+	if (ret)
+		return ret;
+	ref = (uint32_t *)(b->blob->data + out->rule_ref_off);
+	for (size_t r = 0; r < b->n; r++)
+		ref[r] = b->rules[r].ref;
+	return 0;
+}
+
+static int emit_all(struct builder *b, const char *reply, size_t reply_len,
+		    struct bpfast_image_ruleset *out)
+{
+	int ret;
+
+	out->rule_count = (uint32_t)b->n;
+	out->words = b->sets.words;
+	ret = b->n ? emit_fields(b, out) : emit_headers(b, out);
+	if (ret)
+		return ret;
+	out->set_count = (uint32_t)b->sets.count;
+	if (b->sets.count) {
+		ret = bf_blob_append(b->blob, b->sets.bits,
+				     b->sets.count * b->sets.words * sizeof(*b->sets.bits),
+				     &out->set_off);
+	}
+	if (!ret && b->n)
+		ret = emit_refs(b, out);
+	return ret ? ret : emit_reply(b, reply, reply_len, out);
+}
+
+int bf_ruleset_emit(struct bf_blob *blob, const struct bf_http_rule *rules, size_t n,
+		    const char *reply, size_t reply_len, struct bpfast_image_ruleset *out,
+		    size_t *bad, struct bf_error *err)
+{
+	struct builder b = {.blob = blob, .rules = rules, .n = n, .err = err};
+	struct bf_error unsaid = {{0}};
+	int ret;
+
+	memset(out, 0, sizeof(*out));
+	if (bad)
+		*bad = 0;
+	if (n > BPFAST_RULES_MAX)
+		return bf_err(err, -E2BIG,
+			      "%zu HTTP rules meet on one peer and port; the limit is %d", n,
+			      BPFAST_RULES_MAX);
+	if (!blob->len)
+		return bf_err(err, -EINVAL,
+			      "a ruleset cannot begin an image: offset 0 stands for none");
+	b.sets.words = (uint32_t)((n + 63) / 64);
+	if (!err)
+		b.err = &unsaid;
+	b.err->msg[0] = '\0';
+	ret = emit_all(&b, reply, reply_len, out);
+	if (ret && bad)
+		*bad = b.bad;
+	if (ret && !b.err->msg[0])
+		bf_err(b.err, ret, "%s while compiling %zu HTTP rules",
+		       ret == -ENOMEM ? "out of memory" : "the image grew past its limit of 2 GiB",
+		       n);
+	free(b.sets.bits);
+	free(b.sets.table);
+	return ret;
+}
