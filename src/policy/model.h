@@ -133,7 +133,11 @@ struct bf_namespace {
 	struct bf_labels labels;
 };
 
-/* Several objects: what a directory holds. Keys (kind, namespace, name) are unique. */
+/*
+ * Several objects: what a directory holds. Keys (kind, namespace, name) are
+ * unique among objects; an object of Cilium's with `specs` becomes one policy
+ * for each spec, side by side under the one key, with the same source.
+ */
 struct bf_objects {
 	struct bf_policy *policies;
 	size_t policy_count;

@@ -11,8 +11,9 @@ typedef void (*bf_flaw_fn)(void *arg, const char *file, int line, int column, co
 /*
  * Adds all objects of a text (several documents, v1 List too) to *objects. A later object
  * with the same key replaces an earlier one only across calls; within one call a double is
- * a flaw. All or nothing: -EINVAL after at least one call of flaw(), *objects unchanged.
- * file is only for messages and bf_policy.file.
+ * a flaw. All or nothing: -EINVAL after at least one call of flaw(), or -ENOMEM, and *objects is
+ * unchanged. At most 50 flaws are told, then one that says how many more there are.
+ * file (may be NULL) is only for messages and bf_policy.file.
  */
 int bf_objects_read(struct bf_objects *objects, const char *file, const char *text, size_t len,
 		    bf_flaw_fn flaw, void *arg);

@@ -310,7 +310,8 @@ bool bf_want_int(struct bf_reader *r, const struct bf_place *at, long *out)
 	char *end;
 
 	if (node->type != BF_NODE_SCALAR || bf_scalar_kind(node) != BF_SCALAR_INT) {
-		bf_flaw(r, at, "is %s, but has to be a number, without quotes", type_name(node));
+		bf_flaw(r, at, "is %s, but has to be a whole number, without quotes",
+			type_name(node));
 		return false;
 	}
 	errno = 0;
