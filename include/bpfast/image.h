@@ -155,7 +155,8 @@ enum bpfast_header_name {
 /* One header name at which rules look. */
 struct bpfast_image_header {
 	__u32 dfa_off; /* over the value without outer blanks; accepts with a set */
-	__u32 absent_set; /* rules still possible where the header is not there */
+	__u32 absent_set; /* rules still possible where the header is not there. It and what
+			   * dfa_off accepts with are below BPFAST_HEADER_SETS_MAX */
 };
 
 /*
@@ -171,7 +172,9 @@ struct bpfast_image_ruleset {
 	__u32 method_dfa_off; /* 0: no rule looks at it */
 	__u32 path_dfa_off; /* over the normalised path, without the query */
 	__u32 target_dfa_off; /* over the normalised path and, raw, '?' and the query */
-	__u32 host_dfa_off; /* over Host, folded to lower case by its classes */
+	/* Over Host, its rules' patterns folded, and what rules want of it as a header (it has
+	 * no slot). State 0 accepts with the rules that are possible without Host. */
+	__u32 host_dfa_off;
 	__u32 name_dfa_off; /* over header names, case folded; never 0 */
 	__u32 header_count;
 	__u32 rule_ref_off; /* __u32[rule_count]: attribution of each rule */

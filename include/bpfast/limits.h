@@ -27,6 +27,9 @@
 #define BPFAST_SET_WORDS_MAX 256
 /* Different header names that the rules of one ruleset may look at. */
 #define BPFAST_HEADER_SLOTS 16
+/* Different sets of rules to which the values of these headers lead. A flow keeps such a
+ * number in 16 bits; 65535 stands for none. */
+#define BPFAST_HEADER_SETS_MAX 65535
 /* Bytes of a request or response head. */
 #define BPFAST_HEAD_MAX 32768
 /* Bytes of a whole prepared HTTP denial (head and body). */

@@ -316,7 +316,7 @@ static int build_fan(struct bf_nfa *nfa, const struct bf_rx *rx, uint32_t node, 
 	case BF_RX_CLASS:
 		return build_class(nfa, node, from, words, n->count, *end);
 	case BF_RX_BYTE:
-		return bytes_edge(nfa, from, words[0], words[0], *end);
+		return bytes_edge(nfa, from, words[0], words[1], *end);
 	case BF_RX_BEGIN:
 		return new_edge(nfa, from, BF_NFA_BEGIN, 0, *end);
 	case BF_RX_END:

@@ -29,19 +29,24 @@ struct set_table {
 /* The different patterns of one field, and which rules have which. */
 struct field {
 	const char *what; /* for messages */
-	unsigned int flags; /* of its patterns */
 	struct bf_pattern *patterns;
 	size_t count, cap;
 	uint32_t *table; /* open addressing, pattern + 1 */
 	size_t table_size;
-	/* Rules of pattern p: a list through next_rule[], from first_rule[p]. */
-	uint32_t *first_rule;
+	/* Rules of pattern p: a list through links[], from first_link[p]. */
+	uint32_t *first_link;
 	size_t first_cap;
-	uint32_t *next_rule; /* [rules] */
+	struct link *links;
+	size_t link_count, links_cap;
+	uint32_t *needs; /* [rules]: patterns of the rule, all of which must match */
 	uint64_t *always; /* [words]: rules that the field's value does not matter to */
 };
 
-#define NO_RULE UINT32_MAX
+struct link {
+	uint32_t rule, next;
+};
+
+#define NO_LINK UINT32_MAX
 
 struct builder {
 	struct bf_blob *blob;
@@ -109,23 +114,26 @@ static int intern_set(struct set_table *t, const uint64_t *set, uint32_t *id)
 	return 0;
 }
 
-static int field_init(struct field *f, const struct builder *b, const char *what,
-		      unsigned int flags)
+static int field_init(struct field *f, const struct builder *b, const char *what)
 {
 	memset(f, 0, sizeof(*f));
 	f->what = what;
-	f->flags = flags;
-	f->next_rule = malloc(b->n * sizeof(*f->next_rule));
+	f->needs = calloc(b->n, sizeof(*f->needs));
 	f->always = calloc(b->sets.words, sizeof(*f->always));
-	return f->next_rule && f->always ? 0 : -ENOMEM;
+	if (!f->needs || !f->always)
+		return -ENOMEM;
+	for (size_t r = 0; r < b->n; r++)
+		set_bit(f->always, r);
+	return 0;
 }
 
 static void field_free(struct field *f)
 {
 	free(f->patterns);
 	free(f->table);
-	free(f->first_rule);
-	free(f->next_rule);
+	free(f->first_link);
+	free(f->links);
+	free(f->needs);
 	free(f->always);
 	memset(f, 0, sizeof(*f));
 }
@@ -160,9 +168,9 @@ static int grow_field(struct field *f)
 }
 
 /* The pattern's number in the field, found or made. */
-static int field_pattern(struct field *f, const char *text, uint32_t *id)
+static int field_pattern(struct field *f, const char *text, unsigned int flags, uint32_t *id)
 {
-	struct bf_pattern pattern = {.text = text, .len = strlen(text), .flags = f->flags};
+	struct bf_pattern pattern = {.text = text, .len = strlen(text), .flags = flags};
 	size_t i;
 
 	if ((f->count + 1) * 2 > f->table_size && grow_field(f))
@@ -170,35 +178,35 @@ static int field_pattern(struct field *f, const char *text, uint32_t *id)
 	for (i = hash_text(text, pattern.len) & (f->table_size - 1); f->table[i];
 	     i = (i + 1) & (f->table_size - 1)) {
 		*id = f->table[i] - 1;
-		if (f->patterns[*id].len == pattern.len &&
+		if (f->patterns[*id].len == pattern.len && f->patterns[*id].flags == flags &&
 		    !memcmp(f->patterns[*id].text, text, pattern.len))
 			return 0;
 	}
 	if (bf_array_grow(&f->patterns, &f->cap, f->count + 1, sizeof(pattern)) ||
-	    bf_array_grow(&f->first_rule, &f->first_cap, f->count + 1, sizeof(*f->first_rule)))
+	    bf_array_grow(&f->first_link, &f->first_cap, f->count + 1, sizeof(*f->first_link)))
 		return -ENOMEM;
 	f->patterns[f->count] = pattern;
-	f->first_rule[f->count] = NO_RULE;
+	f->first_link[f->count] = NO_LINK;
 	*id = (uint32_t)f->count++;
 	f->table[i] = *id + 1;
 	return 0;
 }
 
-/* text NULL: the rule says nothing about the field. */
-static int field_add(struct field *f, size_t rule, const char *text)
+/* The field of this rule must match this pattern, too. */
+static int field_add(struct field *f, size_t rule, const char *text, unsigned int flags)
 {
 	uint32_t p;
 	int ret;
 
-	if (!text) {
-		set_bit(f->always, rule);
-		return 0;
-	}
-	ret = field_pattern(f, text, &p);
+	f->always[rule / 64] &= ~((uint64_t)1 << (rule % 64));
+	ret = field_pattern(f, text, flags, &p);
+	if (!ret)
+		ret = bf_array_grow(&f->links, &f->links_cap, f->link_count + 1, sizeof(*f->links));
 	if (ret)
 		return ret;
-	f->next_rule[rule] = f->first_rule[p];
-	f->first_rule[p] = (uint32_t)rule;
+	f->links[f->link_count] = (struct link){(uint32_t)rule, f->first_link[p]};
+	f->first_link[p] = (uint32_t)f->link_count++;
+	f->needs[rule]++;
 	return 0;
 }
 
@@ -208,24 +216,29 @@ static int make_values(struct builder *b, const struct field *f, const struct bf
 {
 	uint32_t words = b->sets.words;
 	uint64_t *rules = malloc(words * sizeof(*rules));
-	int ret = rules ? 0 : -ENOMEM;
+	uint32_t *left = malloc(b->n * sizeof(*left)); /* patterns of a rule still to match */
+	int ret = rules && left ? 0 : -ENOMEM;
 
 	for (uint32_t s = 0; !ret && s < dfa->sets; s++) {
 		const uint64_t *set = dfa->set + (size_t)s * dfa->words;
 
 		memcpy(rules, f->always, words * sizeof(*rules));
+		memcpy(left, f->needs, b->n * sizeof(*left));
 		for (uint32_t w = 0; w < dfa->words; w++) {
-			for (uint64_t left = set[w]; left; left &= left - 1) {
-				size_t p = w * 64 + (size_t)__builtin_ctzll(left);
-				uint32_t r = f->first_rule[p];
+			for (uint64_t bits = set[w]; bits; bits &= bits - 1) {
+				size_t p = w * 64 + (size_t)__builtin_ctzll(bits);
+				uint32_t l = f->first_link[p];
 
-				for (; r != NO_RULE; r = f->next_rule[r])
-					set_bit(rules, r);
+				for (; l != NO_LINK; l = f->links[l].next) {
+					if (!--left[f->links[l].rule])
+						set_bit(rules, f->links[l].rule);
+				}
 			}
 		}
 		ret = intern_set(&b->sets, rules, &value[s]);
 	}
 	free(rules);
+	free(left);
 	return ret;
 }
 
@@ -241,7 +254,7 @@ static int field_emit(struct builder *b, const struct field *f, uint32_t *off)
 	ret = bf_dfa_build(f->patterns, f->count, &limits, &dfa, &bad, &inner);
 	if (ret) {
 		if (f->count)
-			b->bad = f->first_rule[bad];
+			b->bad = f->links[f->first_link[bad]].rule;
 		return bf_err(b->err, ret, "%s \"%.100s\": %.350s", f->what,
 			      f->count ? f->patterns[bad].text : "", inner.msg);
 	}
@@ -252,6 +265,18 @@ static int field_emit(struct builder *b, const struct field *f, uint32_t *off)
 	free(value);
 	bf_dfa_free(dfa);
 	return ret;
+}
+
+static bool same_name(const char *a, const char *b)
+{
+	for (; *a && *b; a++, b++) {
+		char x = *a >= 'A' && *a <= 'Z' ? (char)(*a | 0x20) : *a;
+		char y = *b >= 'A' && *b <= 'Z' ? (char)(*b | 0x20) : *b;
+
+		if (x != y)
+			return false;
+	}
+	return *a == *b;
 }
 
 enum which { METHOD, PATH, TARGET, HOST };
@@ -270,31 +295,37 @@ static const char *rule_text(const struct bf_http_rule *rule, enum which which)
 	}
 }
 
+/* A rule that asks for a header: its value is this, or any. */
+static int add_header(struct field *f, size_t rule, const struct bf_http_header *header)
+{
+	if (header->op == BF_HEADER_PRESENT)
+		return field_add(f, rule, "\\C*", 0);
+	return field_add(f, rule, header->value, BF_PATTERN_LITERAL);
+}
+
 static int emit_field(struct builder *b, enum which which, const char *what, unsigned int flags,
 		      uint32_t *off)
 {
 	struct field f;
-	int ret = field_init(&f, b, what, flags);
+	int ret = field_init(&f, b, what);
 
 	/* Backwards, so that the first rule with a pattern heads its list and is the one to blame. */
-	for (size_t r = b->n; !ret && r--;)
-		ret = field_add(&f, r, rule_text(&b->rules[r], which));
+	for (size_t r = b->n; !ret && r--;) {
+		const char *text = rule_text(&b->rules[r], which);
+
+		if (text)
+			ret = field_add(&f, r, text, flags);
+		/* The parser reads Host once, for its own ends: what rules want of it as a
+		 * header is asked here. */
+		for (size_t h = 0; which == HOST && !ret && h < b->rules[r].header_count; h++) {
+			if (same_name(b->rules[r].headers[h].name, "host"))
+				ret = add_header(&f, r, &b->rules[r].headers[h]);
+		}
+	}
 	if (!ret && f.count)
 		ret = field_emit(b, &f, off);
 	field_free(&f);
 	return ret;
-}
-
-static bool same_name(const char *a, const char *b)
-{
-	for (; *a && *b; a++, b++) {
-		char x = *a >= 'A' && *a <= 'Z' ? (char)(*a | 0x20) : *a;
-		char y = *b >= 'A' && *b <= 'Z' ? (char)(*b | 0x20) : *b;
-
-		if (x != y)
-			return false;
-	}
-	return *a == *b;
 }
 
 static int collect_names(struct builder *b)
@@ -312,10 +343,19 @@ static int collect_names(struct builder *b)
 					      "header name \"%.100s\" is not a token of RFC 9110: "
 					      "use letters, digits and -",
 					      name);
+			if (same_name(name, "content-length") ||
+			    same_name(name, "transfer-encoding"))
+				return bf_err(
+					b->err, -EINVAL,
+					"header \"%s\": rules cannot look at it, it says where "
+					"a message ends",
+					name);
 			if (rule->headers[h].op == BF_HEADER_EQUALS && !rule->headers[h].value)
 				return bf_err(b->err, -EINVAL,
 					      "header \"%.100s\" is to equal a value, but has none",
 					      name);
+			if (same_name(name, "host"))
+				continue; /* judged with the field host */
 			while (i < b->name_count && !same_name(b->names[i], name))
 				i++;
 			if (i < b->name_count)
@@ -332,56 +372,22 @@ static int collect_names(struct builder *b)
 	return 0;
 }
 
-/*
- * What a rule wants of one header: nothing (false), that it is there, one
- * value, or two different ones, which no value can be.
- */
-struct want {
-	bool looked, never;
-	const char *value;
-};
-
-static struct want rule_wants(const struct bf_http_rule *rule, const char *name)
-{
-	struct want want = {0};
-
-	for (size_t h = 0; h < rule->header_count; h++) {
-		const struct bf_http_header *header = &rule->headers[h];
-
-		if (!same_name(header->name, name))
-			continue;
-		want.looked = true;
-		if (header->op != BF_HEADER_EQUALS)
-			continue;
-		if (want.value && strcmp(want.value, header->value))
-			want.never = true;
-		want.value = header->value;
-	}
-	return want;
-}
-
 static int emit_header(struct builder *b, const char *name, struct bpfast_image_header *out)
 {
-	uint64_t *absent = calloc(b->sets.words, sizeof(*absent));
 	struct field f;
-	int ret = field_init(&f, b, name, BF_PATTERN_LITERAL);
+	int ret = field_init(&f, b, name);
 
-	if (!ret && !absent)
-		ret = -ENOMEM;
 	for (size_t r = b->n; !ret && r--;) {
-		struct want want = rule_wants(&b->rules[r], name);
-
-		if (!want.looked)
-			set_bit(absent, r);
-		if (!want.never)
-			ret = field_add(&f, r, want.value);
+		for (size_t h = 0; !ret && h < b->rules[r].header_count; h++) {
+			if (same_name(b->rules[r].headers[h].name, name))
+				ret = add_header(&f, r, &b->rules[r].headers[h]);
+		}
 	}
 	if (!ret)
-		ret = intern_set(&b->sets, absent, &out->absent_set);
+		ret = intern_set(&b->sets, f.always, &out->absent_set);
 	if (!ret)
 		ret = field_emit(b, &f, &out->dfa_off);
 	field_free(&f);
-	free(absent);
 	return ret;
 }
 
@@ -394,14 +400,21 @@ static int emit_headers(struct builder *b, struct bpfast_image_ruleset *out)
 	for (size_t i = 0; !ret && i < b->name_count; i++)
 		ret = emit_header(b, b->names[i], &out->header[i]);
 	out->header_count = (uint32_t)b->name_count;
+	if (!ret && b->sets.count > BPFAST_HEADER_SETS_MAX)
+		return bf_err(b->err, -E2BIG,
+			      "the rules that meet on one peer and port ask for too many different "
+			      "header values: they make %zu sets of rules, the limit is %d",
+			      b->sets.count, BPFAST_HEADER_SETS_MAX);
 	return ret;
 }
 
 static int emit_fields(struct builder *b, struct bpfast_image_ruleset *out)
 {
-	int ret;
+	/* First, so that the sets of headers have small numbers: the kernel keeps 16 bits. */
+	int ret = emit_headers(b, out);
 
-	ret = emit_field(b, METHOD, "method", BF_PATTERN_ASCII, &out->method_dfa_off);
+	if (!ret)
+		ret = emit_field(b, METHOD, "method", BF_PATTERN_ASCII, &out->method_dfa_off);
 	if (!ret)
 		ret = emit_field(b, PATH, "path", BF_PATTERN_ASCII, &out->path_dfa_off);
 	if (!ret)
@@ -409,7 +422,7 @@ static int emit_fields(struct builder *b, struct bpfast_image_ruleset *out)
 	if (!ret)
 		ret = emit_field(b, HOST, "host", BF_PATTERN_ASCII | BF_PATTERN_FOLD,
 				 &out->host_dfa_off);
-	return ret ? ret : emit_headers(b, out);
+	return ret;
 }
 
 /* Ones' complement sum of the 16-bit words as the CPU reads them. Fits RFC 1071: the

@@ -18,7 +18,8 @@ struct bf_http_header {
 	enum bf_header_op op;
 };
 
-/* One HTTP rule: all fields that are there must match. */
+/* One HTTP rule: all fields that are there must match. Of a header that occurs several
+ * times every occurrence must; Content-Length and Transfer-Encoding are refused. */
 struct bf_http_rule {
 	char *method; /* RE2 expression over the whole value; NULL: any */
 	char *path; /* likewise */

@@ -13,7 +13,7 @@
 enum bf_rx_op {
 	BF_RX_EMPTY, /* matches the empty string. No words */
 	BF_RX_CLASS, /* one code point in UTF-8. Words: first and last of each range, sorted */
-	BF_RX_BYTE, /* one byte over 0x7f, of a literal pattern. Words: the byte */
+	BF_RX_BYTE, /* one byte, whatever it is a part of. Words: first and last of a range */
 	BF_RX_CAT, /* one after the other. Words: nodes */
 	BF_RX_ALT, /* any of. Words: nodes */
 	BF_RX_REPEAT, /* words: node, least, most (BF_RX_INF: without end) */

@@ -2,7 +2,7 @@
 /*
  * RE2's syntax to trees: https://github.com/google/re2/wiki/Syntax, in its
  * default mode (Perl-like, UTF-8, one line). Refused though RE2 takes it:
- * \b \B \C \pN \PN, (?m), and case folding of letters outside ASCII. They are
+ * \b \B \pN \PN, (?m), and case folding of letters outside ASCII. They are
  * of no use on request fields, and a refusal is better than a near miss.
  *
  * No recursion: what is open stands on an explicit stack.
@@ -237,8 +237,6 @@ static int read_escape(struct parser *p, uint32_t *rune)
 	case 'P':
 		show(what, sizeof(what), "Unicode class \\", c);
 		return refuse(p, at, what, "not supported; write a class such as [A-Za-z]");
-	case 'C':
-		return refuse(p, at, "any byte \\C", "not supported; write (?s:.)");
 	case 'k':
 	case 'g':
 		return refuse(p, at, show(what, sizeof(what), "back-reference \\", c),
@@ -444,6 +442,7 @@ static int read_quoted(struct parser *p)
 
 static int read_backslash(struct parser *p)
 {
+	const uint32_t byte[] = {0, p->ascii ? 0x7f : 0xff};
 	struct bf_runes runes = {0};
 	size_t at = p->pos;
 	uint32_t rune;
@@ -454,6 +453,9 @@ static int read_backslash(struct parser *p)
 	case 'z':
 		p->pos += 2;
 		return push_node(p, p->s[at + 1] == 'A' ? BF_RX_BEGIN : BF_RX_END, NULL, 0);
+	case 'C':
+		p->pos += 2;
+		return push_node(p, BF_RX_BYTE, byte, 2);
 	case 'Q':
 		return read_quoted(p);
 	default:
@@ -838,7 +840,7 @@ static int parse_literal(struct parser *p, bool fold)
 		words[n++] = c;
 		words[n++] = c;
 		if (c > 0x7f)
-			ret = push_node(p, BF_RX_BYTE, words, 1);
+			ret = push_node(p, BF_RX_BYTE, words, 2);
 		else
 			ret = push_node(p, BF_RX_CLASS, words, n);
 		if (ret)
