@@ -249,7 +249,7 @@ static inline void tw_peer(struct tw *w, struct bf_peer *peer, char *word)
 			peer->kind = kinds[i].kind;
 			return;
 		}
-	if (!strchr(word, '/')) {
+	if (!strchr(word, '/') || strchr(word, '=')) {
 		peer->kind = BF_PEER_SELECTOR;
 		peer->selector = tw_selector(w, strcmp(word, "{}") ? word : "");
 		return;
