@@ -499,8 +499,8 @@ static int number(struct bf_compiler *c)
 	if (!order || !used)
 		goto out;
 	ret = -E2BIG;
-	if (n > space / 2) {
-		bf_err(c->err, ret, "%zu identities are needed, more than %u", n, space / 2);
+	if (n > BPFAST_TABLE_MAX) { /* so many peers may stand in one set */
+		bf_err(c->err, ret, "%zu identities are needed, more than %d", n, BPFAST_TABLE_MAX);
 		goto out;
 	}
 	for (size_t i = 0; i < n; i++)
@@ -584,6 +584,11 @@ int bf_compile_identities(struct bf_compiler *c)
 	ret = ret
 		      ?: sweep(c, &six, 0, ~(bf_u128)0,
 			       (struct spans){&c->spans6, &c->span6_count, &c->span6_cap});
+	if (!ret && (c->span4_count > BPFAST_TABLE_MAX || c->span6_count > BPFAST_TABLE_MAX))
+		ret = bf_err(
+			c->err, -E2BIG,
+			"the CIDRs and addresses make %zu IPv4 and %zu IPv6 ranges, more than %d",
+			c->span4_count, c->span6_count, BPFAST_TABLE_MAX);
 	ret = ret ?: own_identities(c);
 	ret = ret ?: number(c);
 	free(four.v);

@@ -139,6 +139,10 @@ static int build_class(struct builder *b, const uint32_t *rules, size_t n,
 
 	ret = ret ?: ranges_of(b, rules, n, edges, edge_count, &ranges);
 	free(edges);
+	if (!ret && ranges.n / sizeof(struct bpfast_image_range) > BPFAST_TABLE_MAX)
+		ret = bf_rule_err(c, -E2BIG, c->rules[rules[0]].policy, c->rules[rules[0]].rule,
+				  "the rules for one peer cut the ports into more than %d ranges",
+				  BPFAST_TABLE_MAX);
 	ret = ret ?: bf_intern_buf(&c->range_lists, &ranges, &list);
 	if (ret == 1) {
 		ret = bf_grow(&c->range_list_off, &c->range_list_cap, list, sizeof(uint32_t));

@@ -15,10 +15,13 @@ struct check {
 	struct bf_error *err;
 };
 
-/* Checks that `count` elements of `size` bytes lie at off, aligned, behind the head. */
+/* Checks that `count` elements of `size` bytes lie at off, aligned, behind the head; none may
+ * lie anywhere. */
 static int block_at(const struct check *k, const char *what, uint32_t off, uint64_t count,
 		    size_t size)
 {
+	if (!count)
+		return 0;
 	if (off % 8)
 		return bf_err(k->err, -EINVAL, "image: offset %u of %s is no multiple of 8", off,
 			      what);
@@ -55,6 +58,11 @@ static int check_head(const struct check *k, size_t len)
 	if (h->endpoint_count > BPFAST_ENDPOINTS_MAX)
 		return bf_err(k->err, -EINVAL, "image: %u endpoints, more than %d",
 			      h->endpoint_count, BPFAST_ENDPOINTS_MAX);
+	if (h->ip4_count > BPFAST_TABLE_MAX || h->ip6_count > BPFAST_TABLE_MAX)
+		return bf_err(k->err, -EINVAL,
+			      "image: address tables of %u and %u entries, more "
+			      "than %d",
+			      h->ip4_count, h->ip6_count, BPFAST_TABLE_MAX);
 	ret = block_at(k, "endpoints", h->endpoint_off, h->endpoint_count,
 		       sizeof(struct bpfast_image_endpoint));
 	ret = ret
@@ -118,6 +126,9 @@ static int check_set(const struct check *k, const struct bpfast_image_set *set)
 	const struct bpfast_image_peer *v = (const void *)(k->data + set->peer_off);
 	int ret = block_at(k, "peers", set->peer_off, set->peer_count, sizeof(*v));
 
+	if (set->peer_count > BPFAST_TABLE_MAX)
+		return bf_err(k->err, -EINVAL, "image: a set of %u peers, more than %d",
+			      set->peer_count, BPFAST_TABLE_MAX);
 	ret = ret ?: index_in(k, "default class", set->default_class, k->head.class_count);
 	for (uint32_t i = 0; !ret && i < set->peer_count; i++) {
 		ret = index_in(k, "class", v[i].class, k->head.class_count);
@@ -132,6 +143,9 @@ static int check_class(const struct check *k, const struct bpfast_image_class *c
 	const struct bpfast_image_range *v = (const void *)(k->data + class->range_off);
 	int ret = block_at(k, "ranges", class->range_off, class->range_count, sizeof(*v));
 
+	if (class->range_count > BPFAST_TABLE_MAX)
+		return bf_err(k->err, -EINVAL, "image: a class of %u ranges, more than %d",
+			      class->range_count, BPFAST_TABLE_MAX);
 	if (!ret && (!class->range_count || v[0].first))
 		ret = bf_err(k->err, -EINVAL, "image: a class's ranges do not begin at 0");
 	for (uint32_t i = 0; !ret && i < class->range_count; i++) {
@@ -257,9 +271,10 @@ static int check_ruleset(const struct check *k, const struct bpfast_image_rulese
 	int ret;
 
 	if (rs->rule_count > BPFAST_RULES_MAX || rs->words != (rs->rule_count + 63) / 64 ||
-	    rs->header_count > BPFAST_HEADER_SLOTS)
-		return bf_err(k->err, -EINVAL, "image: ruleset of %u rules, %u words, %u headers",
-			      rs->rule_count, rs->words, rs->header_count);
+	    rs->header_count > BPFAST_HEADER_SLOTS || rs->set_count > BPFAST_SETS_MAX)
+		return bf_err(k->err, -EINVAL,
+			      "image: ruleset of %u rules, %u words, %u headers, %u sets",
+			      rs->rule_count, rs->words, rs->header_count, rs->set_count);
 	ret = block_at(k, "rule sets", rs->set_off, rs->set_count, rs->words * sizeof(uint64_t));
 	ret = ret ?: check_sets(k, rs);
 	ret = ret
