@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The image itself: identities, what is shared, texts, replies, refusals, the check. */
-#include "compile_stub.h"
 #include "compile_world.h"
 
 static struct tw *pair(void)

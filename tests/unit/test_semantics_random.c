@@ -3,7 +3,6 @@
  * Random worlds: the image's decision against the semantics said directly
  * (semantics_naive.h), verdict, flags, strictness and attribution.
  */
-#include "compile_stub.h"
 #include "semantics_naive.h"
 
 #define WORLDS 400

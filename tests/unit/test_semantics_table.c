@@ -10,7 +10,6 @@
  *   http NAME/i0.1 ...   inspected with these rules (HTTP rule 1 of ingress rule 0)
  *   audit ...            as said, but only recorded
  */
-#include "compile_stub.h"
 #include "compile_world.h"
 
 /* The endpoints of every table. */
