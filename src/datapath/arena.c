@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "bpfast/image.h"
 
@@ -45,12 +46,21 @@ static void entry_set(struct bpfast_arena_image *e, uint32_t generation, uint32_
 	__atomic_store_n(&e->generation, generation, __ATOMIC_RELEASE);
 }
 
+/* Interface indexes mean something in one network namespace only. */
+static uint64_t own_netns(void)
+{
+	struct stat st;
+
+	return stat("/proc/thread-self/ns/net", &st) == 0 ? st.st_ino : 0;
+}
+
 int bf_arena_init(struct bf_datapath *dp)
 {
 	struct bpfast_arena *dir = directory(dp);
 
 	memset(dir, 0, sizeof(*dir));
 	dir->bytes = dp->arena_bytes;
+	dir->netns = own_netns();
 	__atomic_store_n(&dir->magic, BPFAST_ARENA_MAGIC, __ATOMIC_RELEASE);
 	__atomic_store_n(&dp->control->oldest_generation, 1, __ATOMIC_RELEASE);
 	return 0;
@@ -82,7 +92,15 @@ int bf_arena_adopt(struct bf_datapath *dp, struct bf_error *err)
 	const struct bpfast_arena_image *current;
 
 	if (dir->magic != BPFAST_ARENA_MAGIC || dir->bytes != dp->arena_bytes)
-		return bf_err(err, -EUCLEAN, "the directory of policy images is damaged");
+		return bf_err(
+			err, -EUCLEAN,
+			"the pinned directory of policy images is damaged; run bpfast down and "
+			"start again");
+	if (dir->netns && dir->netns != own_netns())
+		return bf_err(err, -EXDEV,
+			      "%s is in use in another network namespace; start there, or with "
+			      "another pin directory",
+			      dp->pin_dir);
 	for (uint32_t i = 0; i < BPFAST_ARENA_IMAGES; i++) {
 		struct bpfast_arena_image *e = &dir->image[i];
 
@@ -91,7 +109,10 @@ int bf_arena_adopt(struct bf_datapath *dp, struct bf_error *err)
 	}
 	current = bf_arena_current(dp);
 	if (root(dp) && !current)
-		return bf_err(err, -EUCLEAN, "the policy image in force is not in the directory");
+		return bf_err(
+			err, -EUCLEAN,
+			"the policy image in force is not in its pinned directory; run bpfast "
+			"down and start again");
 	/* The former agent may have died between raising oldest_generation and the wait. */
 	return bf_grace(dp);
 }
@@ -164,6 +185,53 @@ static int give_up(struct bf_datapath *dp, uint32_t oldest)
 	return 0;
 }
 
+/* Writes an image as the next generation and puts it into force. */
+static int put(struct bf_datapath *dp, const void *image, uint32_t len, uint32_t offset)
+{
+	uint32_t generation = current_generation(dp) + 1;
+	struct bpfast_arena_image *e = free_entry(dp);
+
+	if (!e)
+		return -ENOSPC;
+	memcpy(dp->arena + offset, image, len);
+	bf_step("image written");
+	entry_set(e, generation, offset, len);
+	bf_step("image entered");
+	/* The instant of the change. */
+	__atomic_store_n(&dp->control->root, (uint64_t)generation << 32 | offset, __ATOMIC_RELEASE);
+	bf_step("root stored");
+	return 0;
+}
+
+/*
+ * The image in force lies in the middle, and the gaps at its sides are too
+ * small: moves it to one end, as a generation of its own. -ENOSPC: cannot help.
+ */
+static int make_way(struct bf_datapath *dp, uint32_t need)
+{
+	const struct bpfast_arena_image *e = bf_arena_current(dp);
+	uint32_t room, below, above, to;
+	int ret;
+
+	if (!e)
+		return -ENOSPC;
+	room = room_of(e->size);
+	below = e->offset - BPFAST_ARENA_FIRST;
+	above = dp->arena_bytes - e->offset - room;
+	if (below + above < need)
+		return -ENOSPC;
+	if (below >= room)
+		to = BPFAST_ARENA_FIRST;
+	else if (above >= room)
+		to = dp->arena_bytes - room;
+	else
+		return -ENOSPC;
+	ret = give_up(dp, e->generation);
+	if (!ret)
+		ret = put(dp, dp->arena + e->offset, e->size, to);
+	return ret ? ret : give_up(dp, current_generation(dp));
+}
+
 static int check_image(const void *image, size_t len, struct bf_error *err)
 {
 	const struct bpfast_image *h = image;
@@ -180,8 +248,7 @@ int bf_datapath_install(struct bf_datapath *dp, const void *image, size_t len, u
 {
 	uint32_t current = current_generation(dp), oldest = dp->control->oldest_generation;
 	uint32_t capacity = dp->arena_bytes - BPFAST_ARENA_FIRST;
-	uint32_t largest = 0, kept, offset;
-	struct bpfast_arena_image *e;
+	uint32_t largest = 0, kept, offset, need;
 	int ret = check_image(image, len, err);
 
 	if (ret)
@@ -192,39 +259,36 @@ int bf_datapath_install(struct bf_datapath *dp, const void *image, size_t len, u
 			"the policies compile to %zu bytes of tables, and the arena holds %u; "
 			"raise arena_bytes in the configuration",
 			len, capacity);
-	if (current == UINT32_MAX)
+	if (current >= UINT32_MAX - 2)
 		return bf_err(err, -EOVERFLOW,
 			      "policy generations are used up; run bpfast down and start again");
+	need = room_of((uint32_t)len);
 
 	/* Keep as many of the former images as leave room; the one in force always. */
-	offset = place(dp, oldest, room_of((uint32_t)len), &largest, &kept);
+	offset = place(dp, oldest, need, &largest, &kept);
 	while ((!offset || kept == BPFAST_ARENA_IMAGES) && oldest < current)
-		offset = place(dp, ++oldest, room_of((uint32_t)len), &largest, &kept);
-	if (!offset)
-		return bf_err(err, -ENOSPC,
-			      "the policies compile to %zu bytes of tables, and %u are free in one "
-			      "piece beside the tables in force; raise arena_bytes (now %u) in the "
-			      "configuration",
-			      len, largest, dp->arena_bytes);
-	if (oldest != dp->control->oldest_generation) {
+		offset = place(dp, ++oldest, need, &largest, &kept);
+	if (!offset) {
+		ret = make_way(dp, need);
+		if (ret == -ENOSPC)
+			return bf_err(
+				err, ret,
+				"the policies compile to %zu bytes of tables, and %u are free "
+				"in one piece beside the tables in force; raise arena_bytes "
+				"(now %u) in the configuration",
+				len, largest, dp->arena_bytes);
+		oldest = current_generation(dp);
+		offset = ret ? 0 : place(dp, oldest, need, &largest, &kept);
+	} else if (oldest != dp->control->oldest_generation) {
 		ret = give_up(dp, oldest);
-		if (ret)
-			return bf_err(err, ret, "cannot wait for running programs: %s",
-				      strerror(-ret));
 	}
-	e = free_entry(dp);
-	if (!e)
-		return bf_err(err, -ENOSPC, "the directory of policy images is full");
-	memcpy(dp->arena + offset, image, len);
-	bf_step("image written");
-	entry_set(e, current + 1, offset, (uint32_t)len);
-	bf_step("image entered");
-	/* The instant of the change. */
-	__atomic_store_n(&dp->control->root, (uint64_t)(current + 1) << 32 | offset,
-			 __ATOMIC_RELEASE);
-	bf_step("root stored");
+	if (ret)
+		return bf_err(err, ret, "cannot wait for running programs: %s", strerror(-ret));
+	ret = offset ? put(dp, image, (uint32_t)len, offset) : -ENOSPC;
+	if (ret)
+		return bf_err(err, ret, "cannot place the policy image: %s", strerror(-ret));
 	if (generation)
-		*generation = current + 1;
+		*generation = current_generation(dp);
 	return 0;
 }
 

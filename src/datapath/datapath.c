@@ -63,9 +63,14 @@ int bf_datapath_attach(struct bf_datapath *dp, int ifindex, const struct bpfast_
 	}
 	bf_step("endpoint set");
 	ret = bf_hooks_ensure(dp, ifindex, err);
-	if (ret && !known)
-		bpf_map_delete_elem(dp->map[BF_MAP_ENDP], &key);
-	return ret;
+	if (ret) {
+		/* The interface may be guarded by an earlier layout: then it stays so. */
+		if (!known)
+			bpf_map_delete_elem(dp->map[BF_MAP_ENDP], &key);
+		return ret;
+	}
+	bf_layouts_clean(dp);
+	return 0;
 }
 
 int bf_datapath_detach(struct bf_datapath *dp, int ifindex, struct bf_error *err)
@@ -77,6 +82,7 @@ int bf_datapath_detach(struct bf_datapath *dp, int ifindex, struct bf_error *err
 	if (ret)
 		return bf_err(err, ret, "cannot detach from interface %d: %s", ifindex,
 			      strerror(-ret));
+	bf_layouts_forget(dp, key);
 	if (bpf_map_lookup_elem(dp->map[BF_MAP_ENDP], &key, &endpoint) < 0)
 		return 0;
 	/* A program that still runs could make a flow after we have looked. */
@@ -92,33 +98,56 @@ int bf_datapath_detach(struct bf_datapath *dp, int ifindex, struct bf_error *err
 	return 0;
 }
 
+struct list {
+	struct bf_datapath *dp;
+	int *ifindex;
+	size_t n, room;
+};
+
+static int list_add(void *arg, int endp_fd, uint32_t ifindex)
+{
+	struct list *l = arg;
+
+	(void)endp_fd;
+	for (size_t i = 0; i < l->n; i++)
+		if (l->ifindex[i] == (int)ifindex)
+			return 0;
+	if (bf_hooks_count(l->dp->pin_dir, (int)ifindex) != BF_DIRS)
+		return 0;
+	if (l->n == l->room) {
+		size_t room = l->room ? 2 * l->room : 64;
+		int *more = realloc(l->ifindex, room * sizeof(*more));
+
+		if (!more)
+			return -ENOMEM;
+		l->ifindex = more;
+		l->room = room;
+	}
+	l->ifindex[l->n++] = (int)ifindex;
+	return 0;
+}
+
 int bf_datapath_attached(struct bf_datapath *dp, int **out, size_t *n)
 {
-	uint32_t key, prev;
-	size_t room = 0;
-	int *list = NULL;
+	struct list l = {.dp = dp};
+	uint32_t key, prev = 0;
+	int ret = 0;
 
-	*out = NULL;
-	*n = 0;
-	for (bool first = true; *n < BPFAST_ENDPOINTS_MAX; first = false, prev = key) {
+	for (bool first = true; !ret; first = false, prev = key) {
 		if (bpf_map_get_next_key(dp->map[BF_MAP_ENDP], first ? NULL : &prev, &key) < 0)
 			break;
-		if (*n == room) {
-			int *more = realloc(list, (room ? 2 * room : 64) * sizeof(*list));
-
-			if (!more) {
-				free(list);
-				*n = 0;
-				return -ENOMEM;
-			}
-			list = more;
-			room = room ? 2 * room : 64;
-		}
-		if (bf_hooks_complete(dp, (int)key))
-			list[(*n)++] = (int)key;
+		ret = list_add(&l, dp->map[BF_MAP_ENDP], key);
 	}
-	*out = list;
-	return 0;
+	if (!ret)
+		ret = bf_layouts_each(dp, list_add, &l);
+	if (ret) {
+		free(l.ifindex);
+		l.ifindex = NULL;
+		l.n = 0;
+	}
+	*out = l.ifindex;
+	*n = l.n;
+	return ret;
 }
 
 /* --- reading --- */
@@ -207,6 +236,7 @@ int bf_datapath_status(struct bf_datapath *dp, struct bf_datapath_status *out)
 	out->arena_used = image ? image->size : 0;
 	out->generation = image ? image->generation : 0;
 	out->oldest_generation = dp->control->oldest_generation;
+	out->endpoints_other_layout = bf_layouts_endpoints(dp);
 	ret = bf_map_count(dp->map[BF_MAP_FLOW], sizeof(struct bpfast_flow_key),
 			   sizeof(struct bpfast_flow), &out->flows_used);
 	if (!ret)

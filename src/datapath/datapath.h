@@ -41,7 +41,7 @@ int bf_datapath_update(struct bf_datapath *dp, int ifindex, const struct bpfast_
 		       struct bf_error *err);
 /* Also where the interface is gone. Flows of the endpoint's slot are removed. */
 int bf_datapath_detach(struct bf_datapath *dp, int ifindex, struct bf_error *err);
-/* ifindexes that are attached; *out is malloc'ed. */
+/* ifindexes that are attached, those under another version's programs too; *out is malloc'ed. */
 int bf_datapath_attached(struct bf_datapath *dp, int **out, size_t *n);
 /* Somebody else's program runs before ours on this device: its name, or "" . */
 int bf_datapath_precedes(struct bf_datapath *dp, int ifindex, char *name, size_t size);
@@ -64,10 +64,23 @@ struct bf_datapath_status {
 	const char *hook_why; /* why not the better one, or "" */
 	uint32_t flows_used, flows_max;
 	uint32_t endpoints_used, endpoints_max;
-	uint32_t arena_used, arena_bytes;
+	uint32_t arena_used, arena_bytes; /* used: by the image in force */
 	uint32_t generation, oldest_generation;
+	/* Still guarded by programs of another version, under the policy they had, until
+	 * they are attached anew; their flows are not carried over. */
+	uint32_t endpoints_other_layout;
 };
 int bf_datapath_status(struct bf_datapath *dp, struct bf_datapath_status *out);
+
+/* What of the kernel is in use, and what takes its place where it is missing. */
+struct bf_datapath_feature {
+	const char *name;
+	bool used;
+	const char *note; /* why not, or what it is for */
+};
+/* Fills at most max; returns how many there are. The texts are constant. */
+size_t bf_datapath_features(const struct bf_datapath *dp, struct bf_datapath_feature *out,
+			    size_t max);
 
 /* Detaches and unpins everything under pin_dir; works without an open datapath and when half of it is gone. */
 int bf_datapath_down(const char *pin_dir, struct bf_error *err);

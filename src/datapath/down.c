@@ -54,7 +54,6 @@ static int down_layout(void *arg, const char *pin_dir, const char *layout)
 
 int bf_datapath_down(const char *pin_dir, struct bf_error *err)
 {
-	libbpf_print_fn_t before;
 	struct failure f = {.pin_dir = pin_dir};
 	struct if_nameindex *devices;
 	int ret;
@@ -68,14 +67,13 @@ int bf_datapath_down(const char *pin_dir, struct bf_error *err)
 		return bf_err(err, -EINVAL,
 			      "%s does not lie on a BPF file system: it is no pin directory",
 			      pin_dir);
-	before = libbpf_set_print(quiet);
+	libbpf_set_print(quiet);
 	/* The links first, for their devices may be gone; then whatever any device holds. */
 	bf_pins_each(pin_dir, down_layout, &f);
 	devices = if_nameindex();
 	for (struct if_nameindex *d = devices; d && d->if_index; d++)
 		note(&f, (int)d->if_index, bf_hooks_remove(pin_dir, (int)d->if_index));
 	if_freenameindex(devices);
-	libbpf_set_print(before);
 	if (f.code)
 		return bf_err(err, f.code, "cannot detach from interface %d: %s", f.ifindex,
 			      strerror(-f.code));

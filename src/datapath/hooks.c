@@ -282,7 +282,7 @@ static int marker_path(char *out, const char *pin_dir, int ifindex)
 	char name[16];
 
 	snprintf(name, sizeof(name), "%d", ifindex);
-	return bf_pins_path(out, pin_dir, "qdisc", NULL, name);
+	return bf_pins_path(out, pin_dir, BF_QDISC_DIR, NULL, name);
 }
 
 static bool marker_is_set(const char *pin_dir, int ifindex)
@@ -295,7 +295,7 @@ static bool marker_is_set(const char *pin_dir, int ifindex)
 static int marker_set(const char *pin_dir, int ifindex)
 {
 	char path[BF_PATH];
-	int ret = bf_pins_path(path, pin_dir, "qdisc", NULL, NULL);
+	int ret = bf_pins_path(path, pin_dir, BF_QDISC_DIR, NULL, NULL);
 
 	if (!ret && mkdir(path, 0700) < 0 && errno != EEXIST)
 		ret = -errno;
@@ -312,7 +312,7 @@ static void marker_clear(const char *pin_dir, int ifindex)
 
 	if (!marker_path(path, pin_dir, ifindex))
 		rmdir(path);
-	if (!bf_pins_path(path, pin_dir, "qdisc", NULL, NULL))
+	if (!bf_pins_path(path, pin_dir, BF_QDISC_DIR, NULL, NULL))
 		rmdir(path); /* stays while it holds others */
 }
 
@@ -444,22 +444,39 @@ int bf_hooks_remove(const char *pin_dir, int ifindex)
 	return a ? a : b;
 }
 
-bool bf_hooks_complete(struct bf_datapath *dp, int ifindex)
-{
-	for (int dir = 0; dir < BF_DIRS; dir++) {
-		struct bf_tc_filter ours;
-		char path[BF_PATH];
-		uint32_t prog_id;
-		int fd = -1;
+struct hook {
+	int ifindex;
+	enum bf_dir dir;
+};
 
-		if (!link_path(path, dp->pin_dir, dp->layout, ifindex, dir_name[dir]))
-			fd = tcx_open(path, ifindex, dir, &prog_id);
-		if (fd >= 0)
-			close(fd);
-		else if (tc_find(dp->pin_dir, ifindex, dir, &ours) != 1)
-			return false;
+static int tcx_is_alive(void *arg, const char *pin_dir, const char *layout)
+{
+	const struct hook *h = arg;
+	char path[BF_PATH];
+	uint32_t prog_id;
+	int fd;
+
+	if (link_path(path, pin_dir, layout, h->ifindex, dir_name[h->dir]))
+		return 0;
+	fd = tcx_open(path, h->ifindex, h->dir, &prog_id);
+	if (fd < 0)
+		return 0;
+	close(fd);
+	return 1;
+}
+
+int bf_hooks_count(const char *pin_dir, int ifindex)
+{
+	int n = 0;
+
+	for (int dir = 0; dir < BF_DIRS; dir++) {
+		struct hook h = {ifindex, dir};
+		struct bf_tc_filter ours;
+
+		n += bf_pins_each(pin_dir, tcx_is_alive, &h) == 1 ||
+		     tc_find(pin_dir, ifindex, dir, &ours) == 1;
 	}
-	return true;
+	return n;
 }
 
 /* --- who comes before us --- */
@@ -489,7 +506,7 @@ int bf_datapath_precedes(struct bf_datapath *dp, int ifindex, char *name, size_t
 		int n = bf_tcx_query(ifindex, dir, ids, 64);
 
 		for (int i = 0; i < n; i++) {
-			if (ids[i] == dp->prog_id[dir])
+			if (bf_pins_own_prog(dp->pin_dir, ids[i]))
 				break;
 			prog_name(ids[i], name, size);
 			return 0;

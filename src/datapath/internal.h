@@ -76,6 +76,8 @@ void bf_grace_close(struct bf_datapath *dp);
 /* --- pins.c: names under the pin directory --- */
 
 #define BF_PATH 1024
+/* Beside the layouts: PIN_DIR/qdisc/IFINDEX/ means that we made that device's qdisc. */
+#define BF_QDISC_DIR "qdisc"
 
 /* Makes pin_dir (0700) on a bpffs, mounting one at /sys/fs/bpf if that is where it shall lie. */
 int bf_pins_prepare(const char *pin_dir, struct bf_error *err);
@@ -88,7 +90,7 @@ int bf_pins_each(const char *dir, int (*fn)(void *arg, const char *dir, const ch
 		 void *arg);
 /* Removes a directory and all below it; pins are only unpinned. */
 int bf_pins_remove(const char *dir);
-/* Is prog_id that of a program pinned under any layout of pin_dir? */
+/* Is the program pinned under any layout of pin_dir, or uses it a map pinned there? */
 bool bf_pins_own_prog(const char *pin_dir, uint32_t prog_id);
 
 /* --- tc.c: clsact --- */
@@ -118,8 +120,19 @@ int bf_tc_qdisc(int ifindex, enum bf_qdisc *out);
 int bf_hooks_ensure(struct bf_datapath *dp, int ifindex, struct bf_error *err);
 /* Removes all that anything under pin_dir ever put on the device. */
 int bf_hooks_remove(const char *pin_dir, int ifindex);
-/* Both hooks are there. */
-bool bf_hooks_complete(struct bf_datapath *dp, int ifindex);
+/* How many of a device's two hooks are ours, under whatever layout. */
+int bf_hooks_count(const char *pin_dir, int ifindex);
+
+/* --- layouts.c: other layouts under the same pin directory --- */
+
+/* Calls fn for each endpoint in their tables, until it returns non-zero. */
+int bf_layouts_each(const struct bf_datapath *dp,
+		    int (*fn)(void *arg, int endp_fd, uint32_t ifindex), void *arg);
+/* Removes those that guard nobody any more. */
+void bf_layouts_clean(struct bf_datapath *dp);
+/* Endpoints that only their programs guard. */
+uint32_t bf_layouts_endpoints(struct bf_datapath *dp);
+void bf_layouts_forget(struct bf_datapath *dp, uint32_t ifindex);
 
 /* --- arena.c --- */
 

@@ -197,3 +197,33 @@ int bf_grace(struct bf_datapath *dp)
 	return bpf_map_update_elem(dp->grace_outer, &zero, &dp->grace_inner, BPF_ANY) < 0 ? -errno
 											  : 0;
 }
+
+static bool file_says(const char *path, char c)
+{
+	FILE *f = fopen(path, "re");
+	int got = f ? fgetc(f) : EOF;
+
+	if (f)
+		fclose(f);
+	return got == c;
+}
+
+size_t bf_datapath_features(const struct bf_datapath *dp, struct bf_datapath_feature *out,
+			    size_t max)
+{
+	bool jit = !file_says("/proc/sys/net/core/bpf_jit_enable", '0');
+	bool btf = access("/sys/kernel/btf/vmlinux", R_OK) == 0;
+	const struct bf_datapath_feature all[] = {
+		{"tcx", dp->tcx, dp->tcx ? "hooks that are in order and pinned" : dp->hook_why},
+		{"clsact", !dp->tcx, dp->tcx ? "TCX is better" : "cls_bpf filters, direct action"},
+		{"jit", jit,
+		 jit ? "programs run as machine code"
+		     : "programs are interpreted and slow; set net.core.bpf_jit_enable to 1"},
+		{"btf", btf, btf ? "kernel types at hand" : "this kernel carries no types"},
+	};
+	size_t n = sizeof(all) / sizeof(all[0]);
+
+	for (size_t i = 0; i < n && i < max; i++)
+		out[i] = all[i];
+	return n;
+}

@@ -3,11 +3,11 @@
 #include "datapath/internal.h"
 
 #include <bpf/bpf.h>
+#include <bpf/btf.h>
 #include <bpf/libbpf.h>
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <net/if.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,7 +19,7 @@
 #include "bpfast/image.h"
 #include "pod.skel.h"
 
-/* Raise it when a key, a value or the arena gets another meaning at the same size. */
+/* Raise it when something in a map gets another meaning under the same name and size. */
 #define LAYOUT_VERSION 1
 
 #define ARENA_MIN (64u << 10)
@@ -71,8 +71,44 @@ static uint32_t mix(uint32_t h, uint32_t v)
 	return h;
 }
 
+static uint32_t mix_text(uint32_t h, const char *s)
+{
+	while (*s)
+		h = mix(h, (uint8_t)*s++);
+	return h;
+}
+
+/* Mixes in what a type means: names, places and sizes of all that is in it. */
+static uint32_t mix_type(uint32_t h, const struct btf *btf, uint32_t id, int depth)
+{
+	const struct btf_type *t = btf__type_by_id(btf, id);
+
+	while (t && (btf_is_mod(t) || btf_is_typedef(t)))
+		t = btf__type_by_id(btf, t->type);
+	if (!t || depth > 16)
+		return h;
+	h = mix(h, btf_kind(t));
+	if (btf_is_array(t))
+		return mix_type(mix(h, btf_array(t)->nelems), btf, btf_array(t)->type, depth + 1);
+	if (btf_is_int(t) || btf_is_any_enum(t) || btf_is_composite(t))
+		h = mix(h, t->size);
+	if (!btf_is_composite(t))
+		return h;
+	/* The kernel's own types are opaque here. */
+	if (strncmp(btf__name_by_offset(btf, t->name_off), "bpf_", 4) == 0)
+		return h;
+	for (uint32_t i = 0; i < btf_vlen(t); i++) {
+		const struct btf_member *m = &btf_members(t)[i];
+
+		h = mix_text(mix(h, m->offset), btf__name_by_offset(btf, m->name_off));
+		h = mix_type(h, btf, m->type, depth + 1);
+	}
+	return h;
+}
+
 static void layout_name(struct bf_datapath *dp)
 {
+	const struct btf *btf = bpf_object__btf(dp->skel->obj);
 	uint32_t h = 2166136261u;
 
 	for (int m = 0; m < BF_MAPS; m++) {
@@ -83,6 +119,8 @@ static void layout_name(struct bf_datapath *dp)
 		h = mix(h, bpf_map__key_size(map));
 		if (m != BF_MAP_ARENA) /* the user chooses its size */
 			h = mix(h, bpf_map__value_size(map));
+		h = mix_type(h, btf, bpf_map__btf_key_type_id(map), 0);
+		h = mix_type(h, btf, bpf_map__btf_value_type_id(map), 0);
 	}
 	h = mix(h, BPFAST_IMAGE_VERSION);
 	h = mix(h, sizeof(struct bpfast_image));
@@ -245,33 +283,25 @@ static int unpin_old_prog(void *arg, const char *dir, const char *name)
 	return 0;
 }
 
-static bool device_exists(int ifindex)
-{
-	char name[IF_NAMESIZE];
-
-	return if_indextoname((unsigned int)ifindex, name) != NULL;
-}
-
 /*
- * Every endpoint's hooks get the new programs. One whose attaching was cut
- * short is finished, one whose device is gone is forgotten.
+ * Every endpoint's hooks get the new programs. One that is half attached is
+ * finished. One without any hook of ours is forgotten: either its attaching never
+ * got as far, or its device is gone, and the index may be another device's by now.
  */
 static int move_hooks(struct bf_datapath *dp, struct bf_error *err)
 {
 	uint32_t key, *keys = calloc(BPFAST_ENDPOINTS_MAX, sizeof(*keys)), n = 0;
-	void *prev = NULL;
 	int ret = 0;
 
 	if (!keys)
-		return -ENOMEM;
+		return bf_err(err, -ENOMEM, "out of memory");
 	while (n < BPFAST_ENDPOINTS_MAX &&
-	       bpf_map_get_next_key(dp->map[BF_MAP_ENDP], prev, &key) == 0) {
+	       bpf_map_get_next_key(dp->map[BF_MAP_ENDP], n ? &keys[n - 1] : NULL, &key) == 0)
 		keys[n++] = key;
-		prev = &keys[n - 1];
-	}
 	for (uint32_t i = 0; !ret && i < n; i++)
-		ret = device_exists((int)keys[i]) ? bf_hooks_ensure(dp, (int)keys[i], err)
-						  : bf_datapath_detach(dp, (int)keys[i], err);
+		ret = bf_hooks_count(dp->pin_dir, (int)keys[i]) > 0
+			      ? bf_hooks_ensure(dp, (int)keys[i], err)
+			      : bf_datapath_detach(dp, (int)keys[i], err);
 	free(keys);
 	return ret;
 }
@@ -309,6 +339,7 @@ static int start(struct bf_datapath *dp, struct bf_error *err)
 		bf_pins_each(path, drop_orphan, dp);
 	if (!bf_pins_path(path, dp->pin_dir, dp->layout, "progs", NULL))
 		bf_pins_each(path, unpin_old_prog, dp);
+	bf_layouts_clean(dp);
 	return 0;
 }
 
@@ -404,7 +435,6 @@ static int open_locked(struct bf_datapath *dp, const struct bf_datapath_options 
 int bf_datapath_open(const struct bf_datapath_options *options, struct bf_datapath **out,
 		     bool *adopted, struct bf_error *err)
 {
-	libbpf_print_fn_t before;
 	struct bf_datapath *dp;
 	bool was_there = false;
 	int ret = bf_kernel_check(err);
@@ -422,9 +452,8 @@ int bf_datapath_open(const struct bf_datapath_options *options, struct bf_datapa
 	ret = lock(dp, err);
 	if (!ret) {
 		libbpf_said[0] = '\0';
-		before = libbpf_set_print(keep_words);
+		libbpf_set_print(keep_words);
 		ret = open_locked(dp, options, &was_there, err);
-		libbpf_set_print(before);
 	}
 	if (ret) {
 		bf_datapath_close(dp);

@@ -4,8 +4,8 @@
  *
  *   PIN_DIR/LAYOUT/maps/NAME           the maps
  *   PIN_DIR/LAYOUT/progs/{from,to}_ID  the programs now in use
- *   PIN_DIR/LAYOUT/links/IFINDEX_{from,to}   TCX links
- *   PIN_DIR/LAYOUT/links/IFINDEX_qdisc/      a directory: a clsact qdisc is being made by us
+ *   PIN_DIR/LAYOUT/links/IFINDEX_{from,to}  TCX links
+ *   PIN_DIR/qdisc/IFINDEX/             a directory: the clsact qdisc there was made by us
  */
 #include "datapath/internal.h"
 
@@ -123,33 +123,95 @@ int bf_pins_remove(const char *dir)
 	return rmdir(dir) < 0 && errno != ENOENT ? -errno : 0;
 }
 
+/* What is_* below look for among the pins. */
+struct wanted {
+	uint32_t prog_id;
+	uint32_t map_ids[64]; /* of the maps that the program uses */
+	uint32_t maps;
+};
+
+static int pin_open(const char *dir, const char *name)
+{
+	char path[BF_PATH];
+	int n = snprintf(path, sizeof(path), "%s/%s", dir, name);
+
+	return n < 0 || n >= (int)sizeof(path) ? -ENAMETOOLONG : bpf_obj_get(path);
+}
+
 static int is_prog(void *arg, const char *dir, const char *name)
 {
-	const uint32_t *prog_id = arg;
-	char path[BF_PATH];
+	const struct wanted *w = arg;
+	int fd = pin_open(dir, name);
 	uint32_t id;
-	int n = snprintf(path, sizeof(path), "%s/%s", dir, name), fd;
 
-	if (n < 0 || n >= (int)sizeof(path))
-		return 0;
-	fd = bpf_obj_get(path);
 	if (fd < 0)
 		return 0;
 	id = bf_prog_id(fd);
 	close(fd);
-	return id == *prog_id;
+	return id == w->prog_id;
+}
+
+static int is_map(void *arg, const char *dir, const char *name)
+{
+	const struct wanted *w = arg;
+	struct bpf_map_info info = {0};
+	uint32_t len = sizeof(info);
+	int fd = pin_open(dir, name);
+
+	if (fd < 0)
+		return 0;
+	if (bpf_obj_get_info_by_fd(fd, &info, &len) < 0)
+		info.id = 0;
+	close(fd);
+	for (uint32_t i = 0; i < w->maps; i++)
+		if (info.id && w->map_ids[i] == info.id)
+			return 1;
+	return 0;
 }
 
 static int is_prog_of_layout(void *arg, const char *pin_dir, const char *layout)
 {
 	char path[BF_PATH];
 
-	if (bf_pins_path(path, pin_dir, layout, "progs", NULL))
-		return 0;
-	return bf_pins_each(path, is_prog, arg);
+	return bf_pins_path(path, pin_dir, layout, "progs", NULL)
+		       ? 0
+		       : bf_pins_each(path, is_prog, arg);
+}
+
+static int is_map_of_layout(void *arg, const char *pin_dir, const char *layout)
+{
+	char path[BF_PATH];
+
+	return bf_pins_path(path, pin_dir, layout, "maps", NULL) ? 0
+								 : bf_pins_each(path, is_map, arg);
+}
+
+/* The numbers of the maps that a program uses; needs CAP_SYS_ADMIN. */
+static void read_map_ids(struct wanted *w)
+{
+	struct bpf_prog_info info = {0};
+	uint32_t len = sizeof(info);
+	int fd = bpf_prog_get_fd_by_id(w->prog_id);
+
+	if (fd < 0)
+		return;
+	info.nr_map_ids = sizeof(w->map_ids) / sizeof(w->map_ids[0]);
+	info.map_ids = (uint64_t)(uintptr_t)w->map_ids;
+	if (bpf_obj_get_info_by_fd(fd, &info, &len) == 0 &&
+	    info.nr_map_ids <= sizeof(w->map_ids) / sizeof(w->map_ids[0]))
+		w->maps = info.nr_map_ids;
+	close(fd);
 }
 
 bool bf_pins_own_prog(const char *pin_dir, uint32_t prog_id)
 {
-	return prog_id && bf_pins_each(pin_dir, is_prog_of_layout, &prog_id) == 1;
+	struct wanted w = {.prog_id = prog_id};
+
+	if (!prog_id)
+		return false;
+	if (bf_pins_each(pin_dir, is_prog_of_layout, &w) == 1)
+		return true;
+	/* Its pin may be lost; a program that uses a map of ours is ours all the same. */
+	read_map_ids(&w);
+	return w.maps && bf_pins_each(pin_dir, is_map_of_layout, &w) == 1;
 }

@@ -107,12 +107,42 @@ static void adoption_clsact(void **state)
 	adoption(true);
 }
 
+/* Some of the pins were removed by hand: what is left says what is ours. */
+static void down_with_half_of_it_gone(void **state)
+{
+	static char before[16384], after[16384];
+	static const struct {
+		bool force_clsact;
+		const char *gone;
+	} cases[] = {
+		{true, PIN "/v*/progs/*"},
+		{true, PIN "/v*/maps/*"},
+		{false, PIN "/v*/progs/* " PIN "/v*/maps/*"},
+		{false, PIN "/v*/links/*_to"},
+	};
+	int ifindex = veth("pod0");
+
+	(void)state;
+	snapshot(before, sizeof(before));
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct bf_datapath *dp = dp_open(cases[i].force_clsact, false);
+
+		dp_attach(dp, ifindex, 1);
+		bf_datapath_close(dp);
+		sh("rm %s", cases[i].gone);
+		dp_down();
+		snapshot(after, sizeof(after));
+		assert_string_equal(before, after);
+	}
+	veth_gone("pod0");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(guards_tcx),	    cmocka_unit_test(guards_clsact),
 		cmocka_unit_test(defaults_are_set), cmocka_unit_test(adoption_tcx),
-		cmocka_unit_test(adoption_clsact),
+		cmocka_unit_test(adoption_clsact),  cmocka_unit_test(down_with_half_of_it_gone),
 	};
 
 	return cmocka_run_group_tests_name("datapath", tests, env_enter, NULL);

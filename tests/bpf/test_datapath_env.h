@@ -74,6 +74,72 @@ static inline int env_enter(void **state)
 	return system("ip link set lo up");
 }
 
+/* Instead of the real programs: one that drops all, so that a load takes no time. */
+static inline int stub_program(struct bpf_program *prog, struct bpf_prog_load_opts *opts,
+			       long cookie)
+{
+	struct bpf_insn insns[] = {
+		{.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = 0, .imm = 2},
+		{.code = BPF_JMP | BPF_EXIT},
+	};
+
+	(void)cookie;
+	opts->func_info_cnt = opts->line_info_cnt = 0;
+	return bpf_program__set_insns(prog, insns, 2);
+}
+
+static inline int env_enter_stubbed(void **state)
+{
+	LIBBPF_OPTS(libbpf_prog_handler_opts, opts, .prog_prepare_load_fn = stub_program);
+
+	if (libbpf_register_prog_handler("tc", BPF_PROG_TYPE_SCHED_CLS, 0, &opts) < 0)
+		return -1;
+	return env_enter(state);
+}
+
+/* All that is on the hooks of one device, as far as we can see ourselves. */
+static inline void snapshot_device(char *out, size_t size, int ifindex)
+{
+	struct bf_tc_filter *list;
+	enum bf_qdisc qdisc;
+	size_t len = 0;
+
+	assert_int_equal(bf_tc_qdisc(ifindex, &qdisc), 0);
+	len += (size_t)snprintf(out + len, size - len, "qdisc %d\n", qdisc);
+	for (int dir = 0; dir < BF_DIRS; dir++) {
+		uint32_t ids[64];
+		int n = bf_tcx_query(ifindex, dir, ids, 64);
+
+		for (int i = 0; i < n; i++)
+			len += (size_t)snprintf(out + len, size - len, "tcx %d %u\n", dir, ids[i]);
+		n = bf_tc_filters(ifindex, dir, &list);
+		assert_true(n >= 0);
+		for (int i = 0; i < n; i++)
+			len += (size_t)snprintf(out + len, size - len, "filter %d %u %x %s %s\n",
+						dir, list[i].priority, list[i].handle, list[i].kind,
+						list[i].name);
+		free(list);
+		assert_true(len < size);
+	}
+}
+
+/* All that a user can see of the hooks in this namespace. */
+static inline void snapshot(char *out, size_t size)
+{
+	struct if_nameindex *devices = if_nameindex();
+	size_t len;
+
+	sh_read(out, size,
+		"tc qdisc show; for d in $(ls /proc/sys/net/ipv4/conf); do for h in ingress "
+		"egress; "
+		"do [ $d = all ] || [ $d = default ] || tc filter show dev $d $h; done; done; "
+		"bpftool net");
+	len = strlen(out);
+	for (struct if_nameindex *d = devices; d && d->if_index; d++, len = strlen(out))
+		snapshot_device(out + len, size - len, (int)d->if_index);
+	if_freenameindex(devices);
+}
+
 /* A veth pair NAME (host side) and NAMEp (pod side), both up: the index of the host side. */
 static inline int veth(const char *name)
 {
@@ -184,12 +250,13 @@ static inline void send_frame(int ifindex)
 {
 	static const uint8_t frame[60] = {2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 0x88, 0xb5};
 	struct sockaddr_ll to = {.sll_family = AF_PACKET, .sll_ifindex = ifindex, .sll_halen = 6};
-	int fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
+	static int fd = -1; /* kept: closing one waits for the network stack */
 
+	if (fd < 0)
+		fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
 	assert_true(fd >= 0);
 	assert_int_equal(sendto(fd, frame, sizeof(frame), 0, (struct sockaddr *)&to, sizeof(to)),
 			 sizeof(frame));
-	close(fd);
 }
 
 /* Somebody else's program: counts what reaches it and lets it pass. */
