@@ -4,7 +4,8 @@
 /*
  * The only user of libbpf: loads, attaches, pins and reads the kernel side.
  * Everything stays in force when the process ends; bf_datapath_open() on the
- * same pin directory adopts it.
+ * same pin directory adopts it. A datapath is used by one thread at a time.
+ * How it works inside: docs/design/datapath-lifecycle.md.
  */
 #include <stdbool.h>
 #include <stdint.h>
@@ -28,7 +29,11 @@ int bf_datapath_open(const struct bf_datapath_options *options, struct bf_datapa
 		     bool *adopted, struct bf_error *err);
 void bf_datapath_close(struct bf_datapath *dp); /* leaves all in force */
 
-/* Puts an image into the arena and into force. *generation: the new one. -ENOSPC: does not fit. */
+/*
+ * Puts an image into the arena and into force. *generation (may be NULL): the new one; it may be
+ * more than one larger than the last. -ENOSPC: does not fit beside the one in force. May wait
+ * some 10 to 30 ms for running programs. On error what was in force still is.
+ */
 int bf_datapath_install(struct bf_datapath *dp, const void *image, size_t len, uint32_t *generation,
 			struct bf_error *err);
 /* The image in force, in place (read only); len 0: none. */
@@ -43,7 +48,7 @@ int bf_datapath_update(struct bf_datapath *dp, int ifindex, const struct bpfast_
 int bf_datapath_detach(struct bf_datapath *dp, int ifindex, struct bf_error *err);
 /* ifindexes that are attached, those under another version's programs too; *out is malloc'ed. */
 int bf_datapath_attached(struct bf_datapath *dp, int **out, size_t *n);
-/* Somebody else's program runs before ours on this device: its name, or "" . */
+/* Somebody else's program runs before ours on this device: its name, or "". Returns 0. */
 int bf_datapath_precedes(struct bf_datapath *dp, int ifindex, char *name, size_t size);
 
 /* What the agent may tune while programs run (idle times, observed ...). */

@@ -379,8 +379,11 @@ static int tc_ensure_qdisc(struct bf_datapath *dp, int ifindex, uint32_t *handle
 			ret = 0;
 		}
 		if (ret)
-			return bf_err(err, ret, "cannot make a clsact qdisc on %s: %s",
-				      dev_name(ifindex, dev), strerror(-ret));
+			return bf_err(err, ret, "cannot make a clsact qdisc on %s: %s%s",
+				      dev_name(ifindex, dev), strerror(-ret),
+				      ret == -ENOENT ? "; the kernel modules sch_ingress and "
+						       "cls_bpf are needed"
+						     : "");
 	}
 	*handle = BF_TC_HANDLE;
 	if (marker_is_set(dp->pin_dir, ifindex))

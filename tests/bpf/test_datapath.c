@@ -107,6 +107,96 @@ static void adoption_clsact(void **state)
 	adoption(true);
 }
 
+/* Writes a record to the ring, as the kernel side does, without waking anybody. */
+static void write_record(struct bf_datapath *dp)
+{
+	enum { SIZE = sizeof(struct bpfast_event) };
+	struct bpf_insn insns[SIZE / 8 + 16];
+	uint8_t frame[64] = {0};
+	LIBBPF_OPTS(bpf_test_run_opts, run, .data_in = frame, .data_size_in = sizeof(frame));
+	size_t n = 0;
+	int prog;
+
+#define I(...)                                                                                     \
+	insns[n++] = (struct bpf_insn)                                                             \
+	{                                                                                          \
+		__VA_ARGS__                                                                        \
+	}
+	/* The event on the stack: the time, then zeroes; r0 = ringbuf_output(map, event, SIZE, 1). */
+	for (int at = -SIZE + 8; at < 0; at += 8)
+		I(.code = BPF_ST | BPF_MEM | BPF_DW, .dst_reg = 10, .off = (int16_t)at);
+	I(.code = BPF_JMP | BPF_CALL, .imm = BPF_FUNC_ktime_get_ns);
+	I(.code = BPF_STX | BPF_MEM | BPF_DW, .dst_reg = 10, .src_reg = 0, .off = -SIZE);
+	I(.code = BPF_LD | BPF_DW | BPF_IMM, .dst_reg = 1, .src_reg = BPF_PSEUDO_MAP_FD,
+	  .imm = dp->map[BF_MAP_EVENTS]);
+	I(0);
+	I(.code = BPF_ALU64 | BPF_MOV | BPF_X, .dst_reg = 2, .src_reg = 10);
+	I(.code = BPF_ALU64 | BPF_ADD | BPF_K, .dst_reg = 2, .imm = -SIZE);
+	I(.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = 3, .imm = SIZE);
+	I(.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = 4, .imm = BPF_RB_NO_WAKEUP);
+	I(.code = BPF_JMP | BPF_CALL, .imm = BPF_FUNC_ringbuf_output);
+	I(.code = BPF_JMP | BPF_EXIT);
+#undef I
+	prog = bpf_prog_load(BPF_PROG_TYPE_SCHED_CLS, "record", "GPL", insns, n, NULL);
+	assert_true(prog >= 0);
+	assert_int_equal(bpf_prog_test_run_opts(prog, &run), 0);
+	assert_int_equal(run.retval, 0);
+	close(prog);
+}
+
+static void on_event(void *arg, const struct bpfast_event *ev)
+{
+	uint64_t *last = arg;
+
+	assert_true(ev->time_ns > *last);
+	*last = ev->time_ns;
+}
+
+static void records_outlive_the_agent(void **state)
+{
+	struct bf_datapath *dp = dp_open(false, false);
+	uint64_t last = 0, read;
+
+	(void)state;
+	assert_int_equal(bf_datapath_events(dp, on_event, &last), 0);
+	write_record(dp);
+	write_record(dp);
+	assert_int_equal(bf_datapath_events(dp, on_event, &last), 2);
+	assert_int_equal(bf_datapath_events(dp, on_event, &last), 0);
+	assert_true(bf_datapath_events_fd(dp) >= 0);
+	write_record(dp);
+	bf_datapath_close(dp);
+	dp = dp_open(false, true);
+	read = last;
+	assert_int_equal(bf_datapath_events(dp, on_event, &last), 1);
+	assert_true(last > read);
+	bf_datapath_close(dp);
+	dp_down();
+}
+
+static void metrics_are_summed_over_cpus(void **state)
+{
+	struct bf_datapath *dp = dp_open(false, false);
+	int cpus = libbpf_num_possible_cpus();
+	struct bpfast_metrics *all = calloc((size_t)cpus, sizeof(*all)), sum;
+	uint32_t zero = 0;
+
+	(void)state;
+	assert_non_null(all);
+	for (int i = 0; i < cpus; i++) {
+		all[i].packets[BPFAST_INGRESS] = 1;
+		all[i].helper_errors = (uint64_t)i + 1;
+	}
+	assert_int_equal(bpf_map_update_elem(dp->map[BF_MAP_METRICS], &zero, all, BPF_ANY), 0);
+	assert_int_equal(bf_datapath_metrics(dp, &sum), 0);
+	assert_int_equal(sum.packets[BPFAST_INGRESS], cpus);
+	assert_int_equal(sum.packets[BPFAST_EGRESS], 0);
+	assert_int_equal(sum.helper_errors, cpus * (cpus + 1) / 2);
+	free(all);
+	bf_datapath_close(dp);
+	dp_down();
+}
+
 /* Some of the pins were removed by hand: what is left says what is ours. */
 static void down_with_half_of_it_gone(void **state)
 {
@@ -140,9 +230,14 @@ static void down_with_half_of_it_gone(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(guards_tcx),	    cmocka_unit_test(guards_clsact),
-		cmocka_unit_test(defaults_are_set), cmocka_unit_test(adoption_tcx),
-		cmocka_unit_test(adoption_clsact),  cmocka_unit_test(down_with_half_of_it_gone),
+		cmocka_unit_test(guards_tcx),
+		cmocka_unit_test(guards_clsact),
+		cmocka_unit_test(defaults_are_set),
+		cmocka_unit_test(adoption_tcx),
+		cmocka_unit_test(adoption_clsact),
+		cmocka_unit_test(down_with_half_of_it_gone),
+		cmocka_unit_test(records_outlive_the_agent),
+		cmocka_unit_test(metrics_are_summed_over_cpus),
 	};
 
 	return cmocka_run_group_tests_name("datapath", tests, env_enter, NULL);
