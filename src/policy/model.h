@@ -50,8 +50,9 @@ struct bf_selector {
 	size_t n;
 };
 
+/* A range of one family: ::/0 is every IPv6 address, and no IPv4 one. */
 struct bf_cidr {
-	uint8_t addr[16]; /* IPv4 as ::ffff:a.b.c.d */
+	uint8_t addr[16]; /* IPv4 as ::ffff:a.b.c.d; bits past len are 0 */
 	uint8_t len; /* bits of the 16 bytes: an IPv4 /8 is 104 */
 };
 

@@ -202,13 +202,54 @@ static void read_namespace(struct stage *s, const struct bf_place *object)
 	add_key(s, NAMESPACE_KIND, "", ns.name, object->node);
 }
 
+struct json_text {
+	char *v;
+	size_t n, cap;
+	bool no_memory;
+};
+
+static int json_append(const char *bytes, size_t n, void *arg)
+{
+	struct json_text *t = arg;
+
+	if (t->cap - t->n <= n) {
+		size_t cap = 2 * t->cap + n + 64;
+		char *v = realloc(t->v, cap);
+
+		if (!v) {
+			t->no_memory = true;
+			return -1;
+		}
+		t->v = v;
+		t->cap = cap;
+	}
+	memcpy(t->v + t->n, bytes, n);
+	t->n += n;
+	t->v[t->n] = 0;
+	return 0;
+}
+
+/* The object as JSON. Not json_dumps(): jansson 2.14 may give half a text when memory ends. */
+static char *json_source(struct bf_reader *r, const struct bf_node *node)
+{
+	struct json_text text = {0};
+	json_t *json = bf_node_json(node);
+
+	if (!json || json_dump_callback(json, json_append, &text, JSON_COMPACT) || text.no_memory) {
+		r->no_memory = true;
+		free(text.v);
+		text.v = NULL;
+	}
+	json_decref(json);
+	return text.v;
+}
+
 static struct bf_policy *add_policy(struct stage *s, const struct bf_place *object, const char *ns,
 				    const char *name)
 {
 	struct bf_reader *r = &s->r;
 	struct bf_policy *v =
 		reallocarray(s->objects.policies, s->objects.policy_count + 1, sizeof(*v));
-	json_t *json;
 
 	if (!v) {
 		r->no_memory = true;
@@ -223,11 +264,7 @@ static struct bf_policy *add_policy(struct stage *s, const struct bf_place *obje
 	v->line = object->node->line;
 	if (r->file)
 		v->file = bf_reader_text(r, r->file);
-	json = bf_node_json(object->node);
-	v->source = json ? json_dumps(json, JSON_COMPACT) : NULL;
-	json_decref(json);
-	if (!v->source)
-		r->no_memory = true;
+	v->source = json_source(r, object->node);
 	return v;
 }
 
@@ -357,8 +394,8 @@ static int read_kind(struct bf_reader *r, const struct bf_place *object)
 	if (!text)
 		return -1;
 	if (strcmp(text, kinds[kind].version)) {
-		bf_flaw(r, &at, "apiVersion \"%.64s\" is not read: for %s write %s", text,
-			kinds[kind].kind, kinds[kind].version);
+		bf_flaw(r, &at, "\"%.64s\" is not read: for %s write %s", text, kinds[kind].kind,
+			kinds[kind].version);
 		return -1;
 	}
 	return kind;
@@ -488,25 +525,19 @@ static int read_documents(struct stage *s, const char *text, size_t len)
 int bf_objects_read(struct bf_objects *objects, const char *file, const char *text, size_t len,
 		    bf_flaw_fn flaw, void *arg)
 {
-	struct stage s = {.r = {.file = file, .flaw = flaw, .arg = arg, .ns = ""}};
+	struct stage s = {.r = {.file = file, .ns = ""}};
 	int ret;
 
 	ret = read_documents(&s, text, len);
 	if (!ret)
 		check_doubles(&s);
-	if (s.r.flaws > BF_FLAWS_MAX) {
-		struct bf_error more;
-
-		bf_err(&more, 0, "%u more flaws are not shown: mend these first",
-		       s.r.flaws - BF_FLAWS_MAX);
-		flaw(arg, file, 1, 1, more.msg);
-	}
 	if (s.r.no_memory)
 		ret = -ENOMEM;
 	else if (!ret && s.r.flaws)
 		ret = -EINVAL;
 	else if (!ret)
 		ret = commit(&s, objects);
+	bf_flaws_tell(&s.r, flaw, arg);
 	bf_objects_free(&s.objects);
 	free(s.keys);
 	return ret;

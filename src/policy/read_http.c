@@ -2,8 +2,10 @@
 /* toPorts[].rules.http: what a request may be. */
 #include "policy/read_kinds.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "bpfast/limits.h"
 #include "policy/read_syntax.h"
@@ -15,6 +17,7 @@ static char *read_pattern(struct bf_reader *r, const struct bf_place *map, const
 	struct bf_pattern pattern = {.flags = flags};
 	struct bf_error err = {""};
 	struct bf_place at;
+	int ret;
 
 	if (!bf_field_get(r, map, name, &at))
 		return NULL;
@@ -27,7 +30,12 @@ static char *read_pattern(struct bf_reader *r, const struct bf_place *map, const
 			bf_flaw(r, &at, "is empty: leave the field out to allow any %s", name);
 		return NULL;
 	}
-	if (bf_pattern_check(&pattern, &err)) {
+	ret = bf_pattern_check(&pattern, &err);
+	if (ret == -ENOMEM) {
+		r->no_memory = true;
+		return NULL;
+	}
+	if (ret) {
 		bf_flaw(r, &at, "%s", err.msg);
 		return NULL;
 	}
@@ -83,6 +91,12 @@ static bool header_name(struct bf_reader *r, const struct bf_place *at, const ch
 			"\"%.*s\" is no header name: letters, digits and \"-\"; write \"Name\" or "
 			"\"Name: value\"",
 			n > 64 ? 64 : (int)n, name);
+		return false;
+	}
+	if ((n == 14 && !strncasecmp(name, "content-length", n)) ||
+	    (n == 17 && !strncasecmp(name, "transfer-encoding", n))) {
+		bf_flaw(r, at, "rules cannot look at %.*s, which says where a message ends", (int)n,
+			name);
 		return false;
 	}
 	out->op = BF_HEADER_PRESENT;
@@ -179,6 +193,32 @@ static void read_rule(struct bf_reader *r, const struct bf_place *at, struct bf_
 	}
 }
 
+/* The limit holds for all rules that meet on a port; over it in one place is over it anyway. */
+static void check_header_names(struct bf_reader *r, const struct bf_place *at,
+			       const struct bf_rule *rule)
+{
+	const char *names[BPFAST_HEADER_SLOTS];
+	size_t n = 0, i;
+
+	for (size_t h = 0; h < rule->http_rule_count; h++)
+		for (size_t x = 0; x < rule->http_rules[h].header_count; x++) {
+			const char *name = rule->http_rules[h].headers[x].name;
+
+			for (i = 0; name && i < n && strcasecmp(name, names[i]); i++)
+				;
+			if (!name || i < n)
+				continue;
+			if (n == BPFAST_HEADER_SLOTS) {
+				bf_flaw(r, at,
+					"the rules look at more than %d different headers, with "
+					"%.64s",
+					BPFAST_HEADER_SLOTS, name);
+				return;
+			}
+			names[n++] = name;
+		}
+}
+
 void bf_read_http(struct bf_reader *r, const struct bf_place *at, struct bf_rule *rule)
 {
 	size_t n;
@@ -208,4 +248,5 @@ void bf_read_http(struct bf_reader *r, const struct bf_place *at, struct bf_rule
 
 		read_rule(r, &element, &rule->http_rules[i]);
 	}
+	check_header_names(r, at, rule);
 }

@@ -25,10 +25,7 @@ void bf_selector_in_namespace(struct bf_reader *r, struct bf_selector *out, cons
 /* Whether it looks at the namespace or at a label of it. */
 bool bf_selector_has_namespace(const struct bf_selector *s);
 
-/*
- * An address range with its exceptions to a peer. except may be NULL. An IPv6
- * range that would take in IPv4, as the model writes it, gets that excepted.
- */
+/* An address range with its exceptions (may be NULL) to a peer. */
 void bf_read_cidr(struct bf_reader *r, const struct bf_place *cidr, bool bare,
 		  const struct bf_place *except, struct bf_peer *out);
 

@@ -13,9 +13,40 @@
 
 static void report(struct bf_reader *r, int line, int column, const char *message)
 {
+	if (r->flaws < BF_FLAWS_MAX)
+		r->told[r->flaws] =
+			(struct bf_told){line, column, r->flaws, bf_reader_text(r, message)};
 	r->flaws++;
-	if (r->flaws <= BF_FLAWS_MAX)
-		r->flaw(r->arg, r->file, line, column, message);
+}
+
+static int told_order(const void *a, const void *b)
+{
+	const struct bf_told *x = a, *y = b;
+
+	if (x->line != y->line)
+		return x->line < y->line ? -1 : 1;
+	if (x->column != y->column)
+		return x->column < y->column ? -1 : 1;
+	return x->number < y->number ? -1 : 1;
+}
+
+void bf_flaws_tell(struct bf_reader *r, bf_flaw_fn flaw, void *arg)
+{
+	size_t n = r->flaws < BF_FLAWS_MAX ? r->flaws : BF_FLAWS_MAX;
+	char more[80];
+
+	qsort(r->told, n, sizeof(r->told[0]), told_order);
+	for (size_t i = 0; i < n; i++) {
+		if (r->told[i].message)
+			flaw(arg, r->file, r->told[i].line, r->told[i].column, r->told[i].message);
+		free(r->told[i].message);
+	}
+	if (r->flaws > n) {
+		snprintf(more, sizeof(more), "%u more flaws are not shown: mend these first",
+			 r->flaws - (unsigned int)n);
+		flaw(arg, r->file, 1, 1, more);
+	}
+	r->flaws = 0;
 }
 
 void bf_flaw_at(struct bf_reader *r, int line, int column, const char *fmt, ...)

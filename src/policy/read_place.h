@@ -10,18 +10,23 @@
 #include "policy/read.h"
 #include "policy/read_tree.h"
 
-/* Flaws reported of one text; the rest is counted in one last sentence. */
+/* Flaws kept of one text; the rest is counted in one last sentence. */
 #define BF_FLAWS_MAX 50u
 
+struct bf_told {
+	int line, column;
+	unsigned int number; /* in the order of finding */
+	char *message;
+};
+
 struct bf_reader {
-	const char *file;
-	bf_flaw_fn flaw;
-	void *arg;
-	unsigned int flaws; /* all, reported or not */
+	unsigned int flaws; /* all, kept or not */
+	struct bf_told told[BF_FLAWS_MAX];
 	bool no_memory;
 	size_t copies; /* of peers, see BF_PEER_COPIES_MAX */
 
 	/* Of the object being read. */
+	const char *file; /* or NULL */
 	enum bf_policy_kind kind;
 	bool null_is_absent; /* built-in kinds of Kubernetes; elsewhere a null is a flaw */
 	const char *ns; /* "" for cluster-wide kinds */
@@ -46,6 +51,9 @@ void bf_flaw(struct bf_reader *r, const struct bf_place *at, const char *fmt, ..
 /* One flaw at a line and column, with nothing in front. */
 void bf_flaw_at(struct bf_reader *r, int line, int column, const char *fmt, ...)
 	__attribute__((format(printf, 4, 5)));
+
+/* Tells what was found, by place in the text, and forgets it. */
+void bf_flaws_tell(struct bf_reader *r, bf_flaw_fn flaw, void *arg);
 
 /* "spec.ingress[0]"; NULL without memory (which is noted). */
 char *bf_place_text(struct bf_reader *r, const struct bf_place *at);

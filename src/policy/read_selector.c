@@ -272,16 +272,12 @@ static bool read_range(struct bf_reader *r, const struct bf_place *at, bool bare
 void bf_read_cidr(struct bf_reader *r, const struct bf_place *cidr, bool bare,
 		  const struct bf_place *except, struct bf_peer *out)
 {
-	static const struct bf_cidr ipv4 = {
-		.addr = {[10] = 0xff, [11] = 0xff},
-		.len = 96,
-	};
 	size_t n = except ? except->node->n : 0;
 
 	out->kind = BF_PEER_CIDR;
 	if (!read_range(r, cidr, bare, &out->cidr))
 		return;
-	out->except = bf_reader_array(r, n + 1, sizeof(*out->except));
+	out->except = bf_reader_array(r, n, sizeof(*out->except));
 	if (!out->except)
 		return;
 	for (size_t i = 0; i < n; i++) {
@@ -299,7 +295,4 @@ void bf_read_cidr(struct bf_reader *r, const struct bf_place *cidr, bool bare,
 			bf_flaw(r, &at, "\"%.64s\" is all of \"%.64s\": nothing would be left",
 				at.node->text, cidr->node->text);
 	}
-	/* The model has IPv4 as ::ffff:0:0/96; "::/0" means IPv6 alone all the same. */
-	if (!bf_cidr_is_ipv4(&out->cidr) && bf_cidr_contains(&out->cidr, &ipv4))
-		out->except[out->except_count++] = ipv4;
 }

@@ -55,7 +55,7 @@ static const struct row objects[] = {
 	{"nothing in it", "{}", "1:1: kind is missing"},
 	{"no apiVersion", "kind: List\n", "1:1: apiVersion is missing: v1"},
 	{"an old apiVersion", "apiVersion: extensions/v1beta1\nkind: NetworkPolicy\n",
-	 "1:13: apiVersion: apiVersion \"extensions/v1beta1\" is not read: for NetworkPolicy write "
+	 "1:13: apiVersion: \"extensions/v1beta1\" is not read: for NetworkPolicy write "
 	 "networking.k8s.io/v1"},
 	{"a kind of others", "apiVersion: apps/v1\nkind: Deployment\n",
 	 "2:7: kind: objects of kind \"Deployment\" are not read"},
@@ -241,8 +241,8 @@ static const struct row cilium[] = {
 	 "13:47: spec.egress[0].toPorts[0].rules.l7: cannot be enforced by BPFast\n"},
 	{"groups of addresses",
 	 CNP "  endpointSelector: {}\n  egress:\n  - toCIDRSet: [{cidrGroupRef: a}]\n",
-	 "7:18: spec.egress[0].toCIDRSet[0].cidrGroupRef: cannot be enforced by BPFast\n"
-	 "7:17: spec.egress[0].toCIDRSet[0]: cidr is missing\n"},
+	 "7:17: spec.egress[0].toCIDRSet[0]: cidr is missing\n"
+	 "7:18: spec.egress[0].toCIDRSet[0].cidrGroupRef: cannot be enforced by BPFast\n"},
 	{"entities",
 	 CNP "  endpointSelector: {}\n  ingress:\n  - fromEntities:\n    - kube-apiserver\n    - "
 	     "ingress\n"
@@ -328,8 +328,8 @@ static const struct row cilium[] = {
 	{"enableDefaultDeny",
 	 CNP "  endpointSelector: {}\n  ingress: [{}]\n  enableDefaultDeny: {ingress: 'false', "
 	     "egres: no}\n",
-	 "7:41: spec.enableDefaultDeny.egres: unknown field \"egres\": did you mean \"egress\"?\n"
-	 "7:32: spec.enableDefaultDeny.ingress: has to be true or false\n"},
+	 "7:32: spec.enableDefaultDeny.ingress: has to be true or false\n"
+	 "7:41: spec.enableDefaultDeny.egres: unknown field \"egres\": did you mean \"egress\"?\n"},
 	{"specs",
 	 "apiVersion: cilium.io/v2\nkind: CiliumNetworkPolicy\nmetadata: {name: p}\nspecs:\n"
 	 "- {endpointSelector: {}, ingress: [{}]}\n- {endpointSelector: {}}\n",
@@ -370,6 +370,17 @@ static const struct row payload[] = {
 	 "11:50: spec.ingress[0].toPorts[0].rules.http[0].headers[4]: has a control character\n"
 	 "11:63: spec.ingress[0].toPorts[0].rules.http[0].headers[5]: is a number\n"
 	 "11:66: spec.ingress[0].toPorts[0].rules.http[0].headers[6]: \"X-Ü\" is no header name\n"},
+	{"headers that say where a message ends",
+	 HTTP("headers: [content-length, 'Transfer-Encoding: x', Content-Lengths]"),
+	 "11:21: spec.ingress[0].toPorts[0].rules.http[0].headers[0]: rules cannot look at "
+	 "content-length\n"
+	 "11:37: spec.ingress[0].toPorts[0].rules.http[0].headers[1]: rules cannot look at "
+	 "Transfer-Encoding\n"},
+	{"headers by the score",
+	 HTTP("headers: [a, b, c, d, e, f, g, h, i, j, k, l, m, o, p, A, q]\n        - headers: "
+	      "[r]"),
+	 "11:9: spec.ingress[0].toPorts[0].rules.http: the rules look at more than 16 different "
+	 "headers, with r\n"},
 	{"headerMatches",
 	 HTTP("headerMatches: [{value: a}, {name: 'a b'}, {name: a, mismatch: LOG, secret: {}}]"),
 	 "11:27: spec.ingress[0].toPorts[0].rules.http[0].headerMatches[0]: name is missing\n"
