@@ -11,6 +11,10 @@ CLANG_FORMAT ?= clang-format-19
 PYTHON  ?= /usr/bin/python3
 VERSION := 0.1.0
 
+# V=1 shows the commands.
+Q := $(if $(V),,@)
+say = $(if $(V),,@printf '  %-6s %s\n' $(1) $(2))
+
 # SAN=1 builds everything with the address and undefined behaviour sanitizers.
 ifeq ($(SAN),1)
 BUILD := build-san
@@ -23,7 +27,7 @@ CPPFLAGS += -D_GNU_SOURCE -DBPFAST_VERSION='"$(VERSION)"' -Iinclude -Isrc -Ibpf 
 CFLAGS   += -std=c17 -O2 -g $(WARN) -fstack-protector-strong $(SANFLAGS)
 LDLIBS    = $(shell pkg-config --libs $(PKGS)) -lelf -lz
 BPFFLAGS := -std=gnu17 -O2 -g -target bpf -mcpu=v3 -D__TARGET_ARCH_$(subst aarch64,arm64,$(subst x86_64,x86,$(shell uname -m))) \
-	$(WARN) -Wno-missing-prototypes -Iinclude -Ibpf -I/usr/include/$(shell uname -m)-linux-gnu
+	$(WARN) -Wno-missing-prototypes -Wno-unused-parameter -Iinclude -Ibpf -I/usr/include/$(shell uname -m)-linux-gnu
 
 BPF_SRC   := $(wildcard bpf/*.bpf.c)
 BPF_OBJ   := $(BPF_SRC:bpf/%.bpf.c=$(BUILD)/bpf/%.o)
@@ -61,11 +65,12 @@ deps: ## install what building, running and testing need (root, Debian)
 
 $(BUILD)/bpf/%.o: bpf/%.bpf.c | check-tools
 	@mkdir -p $(@D)
-	$(CLANG) $(BPFFLAGS) -MMD -MP -c $< -o $@
+	$(call say,BPF,$@)
+	$(Q)$(CLANG) $(BPFFLAGS) -MMD -MP -c $< -o $@
 
 $(BUILD)/gen/%.skel.h: $(BUILD)/bpf/%.o
 	@mkdir -p $(@D)
-	$(BPFTOOL) gen skeleton $< name $*_bpf > $@
+	$(Q)$(BPFTOOL) gen skeleton $< name $*_bpf > $@
 
 # --- user side ---------------------------------------------------------------
 
@@ -74,29 +79,33 @@ $(filter $(BUILD)/obj/datapath/%,$(LIB_OBJ)): $(SKELS)
 
 $(BUILD)/obj/%.o: src/%.c | check-tools
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c $< -o $@
+	$(call say,CC,$@)
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c $< -o $@
 
 $(BUILD)/libbpfast.a: $(LIB_OBJ)
 	@rm -f $@
-	ar rcs $@ $^
+	$(Q)ar rcs $@ $^
 
 $(BUILD)/bin/bpfast: $(BUILD)/obj/cli/main.o $(BUILD)/libbpfast.a
 $(BUILD)/bin/bpfastd: $(BUILD)/obj/agent/main.o $(BUILD)/libbpfast.a
 $(BUILD)/bin/bpfast-cni: $(BUILD)/obj/cni/main.o $(BUILD)/libbpfast.a
 $(BINS):
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) -o $@ $^ $(LDLIBS)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(CFLAGS) -o $@ $^ $(LDLIBS)
 
 # --- tests -------------------------------------------------------------------
 
 # Units link only the pure rooms; test_X.c may have a tests/unit/X_helper.cc beside it (C++: RE2 as an oracle).
 $(BUILD)/tests/unit/%: tests/unit/%.c $(PURE_OBJ) $(wildcard tests/unit/*.h)
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) -Itests/unit -o $@ $< $(PURE_OBJ) -lcmocka $(shell pkg-config --libs jansson yaml-0.1)
+	$(call say,TEST,$@)
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -Itests/unit -o $@ $< $(PURE_OBJ) -lcmocka $(shell pkg-config --libs jansson yaml-0.1)
 
 $(BUILD)/tests/bpf/%: tests/bpf/%.c $(BUILD)/libbpfast.a $(SKELS) $(wildcard tests/bpf/*.h)
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) -Itests/bpf -o $@ $< $(BUILD)/libbpfast.a -lcmocka $(LDLIBS)
+	$(call say,TEST,$@)
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -Itests/bpf -o $@ $< $(BUILD)/libbpfast.a -lcmocka $(LDLIBS)
 
 unit-bins: $(UNIT)
 bpf-bins: $(BPF_TESTS)

@@ -73,4 +73,15 @@ struct {
 	__type(value, struct scratch);
 } bpfast_scratch SEC(".maps");
 
+/* The arena's size less one; set before load. */
+const volatile __u32 bpfast_arena_mask = BPFAST_ARENA_DEFAULT - 1;
+
+static __always_inline const void *arena_at(__u32 off)
+{
+	__u32 zero = 0;
+	const __u8 *base = bpf_map_lookup_elem(&bpfast_arena, &zero);
+
+	return base ? base + (off & bpfast_arena_mask) : 0;
+}
+
 #endif

@@ -34,6 +34,8 @@ enum bpfast_flow_flags {
 	BPFAST_FF_FIN_FROM_SERVER = 1 << 9,
 	BPFAST_FF_RST = 1 << 10,
 	BPFAST_FF_SYN_ACKED = 1 << 11, /* the server's SYN-ACK was seen */
+	BPFAST_FF_MIDSTREAM =
+		1 << 12, /* its beginning was not seen: either end may have begun it */
 };
 
 /* One direction of an inspected TCP connection: a stream. */
@@ -44,13 +46,16 @@ struct bpfast_stream {
 	__u32 head_len; /* bytes of the current head so far */
 	__u64 body_left; /* bytes of body or chunk still to come; ~0: until close */
 	__u32 state; /* of the parser; see bpf/proto/http1.h */
-	__u32 dfa[2]; /* states of the automata that walk the current element */
+	__u32 dfa[3]; /* states of the automata that walk the current element */
 	__u32 value; /* a number being read */
+	__u32 name; /* what the current header line is: BPFAST_HN_* | (slot + 1) << 8 */
 	__u32 bits; /* what the current head has said so far; see bpf/proto/http1.h */
-	__u32 generation; /* whose tables judge the current head; 0: between heads */
-	__u32 ruleset_off; /* in the arena, of the same */
-	__u32 pad;
+	__u32 generation; /* whose tables judge the current head */
+	__u32 image_off; /* where in the arena they begin */
+	__u32 ruleset_off; /* in the arena */
 };
+
+static_assert(sizeof(struct bpfast_stream) == 64, "stream");
 
 struct bpfast_flow {
 	struct bpf_timer timer; /* removes the flow when it was idle for long enough */
@@ -65,16 +70,17 @@ struct bpfast_flow {
 	__u16 reply_len; /* of the 403 that was sent */
 	struct bpfast_stream client; /* what the flow's initiator sends: requests */
 	struct bpfast_stream server; /* responses */
-	/* The sets that the current request's fields led to (image.h), index 0: method,
-	 * path, target, host; then the header slots. BPFAST_SET_UNSEEN: not seen. */
+	/* The sets that the current request's fields led to (image.h), method,
+	 * path, target, host; then the header slots. All ones: not seen. */
 	__u32 set[4];
 	__u16 header_set[BPFAST_HEADER_SLOTS];
 	__u32 requests; /* judged and allowed; written by the client's stream only */
 	__u32 responses; /* ended; written by the server's stream only */
+	__u32 recorded; /* of requests: how many have their record */
+	__u32 text_len;
 	__u64 head_requests; /* bit n % 64: request n was HEAD; 64 are told apart */
 	__u64 request_ns; /* when the last request was allowed */
-	__u32 text_len;
-	char text[60]; /* "METHOD TARGET" of the last request, for records */
+	char text[64]; /* "METHOD TARGET" of the last request, for records */
 };
 
 static_assert(sizeof(struct bpfast_flow) <= 320, "flow");
@@ -91,6 +97,8 @@ struct bpfast_frag_key {
 struct bpfast_frag {
 	__be16 source_port;
 	__be16 destination_port;
+	__u8 icmp_type;
+	__u8 pad[3];
 };
 
 #endif

@@ -24,7 +24,7 @@ struct bpfast_metrics {
 	__u64 flows_closed;
 	__u64 http_requests[BPFAST_V_COUNT];
 	__u64 http_denied[BPFAST_R_COUNT]; /* requests, by reason */
-	__u64 http_responses[6]; /* by class: [1] is 1xx ...; [0]: not understood */
+	__u64 http_responses[8]; /* by class: [1] is 1xx ... [5]; [0]: not understood */
 	__u64 http_latency[BPFAST_LATENCY_BUCKETS];
 	__u64 http_latency_sum_ns;
 	__u64 replies_sent; /* 403 */

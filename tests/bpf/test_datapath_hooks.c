@@ -280,7 +280,7 @@ static void flows_live_and_die_with_their_endpoint(void **state)
 	struct bpfast_endpoint e = {.slot = 3};
 	struct bpfast_flow_key key = {.endpoint = 2, .local_port = 7};
 	struct bpfast_frag_key frag = {.endpoint = 1};
-	struct bpfast_frag ports = {1, 2};
+	struct bpfast_frag ports = {.source_port = 1, .destination_port = 2};
 	struct bpfast_flow flow;
 
 	(void)state;

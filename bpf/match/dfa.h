@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#ifndef BPFAST_MATCH_DFA_H
+#define BPFAST_MATCH_DFA_H
+/* Walking an automaton of the image; see struct bpfast_image_dfa. */
+#include "match/arena.h"
+
+#define DFA_CLASSES_OFF ((__u32) __builtin_offsetof(struct bpfast_image_dfa, class_of))
+#define DFA_TABLE_OFF ((__u32)sizeof(struct bpfast_image_dfa))
+
+/* dfa: arena offset. */
+static __always_inline __u32 dfa_start(__u32 dfa)
+{
+	return arena_u32(dfa);
+}
+
+static __always_inline __u32 dfa_next(__u32 dfa, __u32 state, __u8 byte)
+{
+	__u32 class = arena_u8(dfa + DFA_CLASSES_OFF + byte);
+
+	return arena_u32(dfa + DFA_TABLE_OFF + (state + 1 + class) * 4);
+}
+
+static __always_inline __u32 dfa_accept(__u32 dfa, __u32 state)
+{
+	return arena_u32(dfa + DFA_TABLE_OFF + state * 4);
+}
+
+#endif

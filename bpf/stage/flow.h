@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#ifndef BPFAST_STAGE_FLOW_H
+#define BPFAST_STAGE_FLOW_H
+/* The flow of a packet: its key, its life, and the L3/L4 decision it was made under. */
+#include "stage/parse.h"
+#include "stage/verdict.h"
+#include "match/lookup.h"
+
+#define NSEC_PER_SEC 1000000000ull
+
+/* An L3/L4 decision. */
+struct decision {
+	__u8 verdict; /* enum bpfast_decision_verdict */
+	__u8 flags; /* enum bpfast_decision_flags */
+	__u8 on_deny;
+	__u8 unknown; /* the endpoint is not in the image */
+	__u32 ruleset;
+	__u32 ref;
+	__u32 remote_identity;
+};
+
+/* ICMP echo flows differ by who asks: a request the other way is no reply. */
+enum { ECHO_ASKED_BY_POD = 1, ECHO_ASKED_BY_PEER = 2 };
+
+static __always_inline int is_echo(const struct packet *pkt, __u8 *request)
+{
+	if (pkt->protocol == PROTO_ICMP && (pkt->icmp_type == 8 || pkt->icmp_type == 0)) {
+		*request = pkt->icmp_type == 8;
+		return 1;
+	}
+	if (pkt->protocol == PROTO_ICMPV6 && (pkt->icmp_type == 128 || pkt->icmp_type == 129)) {
+		*request = pkt->icmp_type == 128;
+		return 1;
+	}
+	return 0;
+}
+
+static __always_inline void flow_key(struct hook *h)
+{
+	struct packet *pkt = &h->scratch->pkt;
+	struct bpfast_flow_key *key = &h->scratch->key;
+	__u8 request;
+
+	if (h->egress) {
+		__builtin_memcpy(key->local, pkt->source, 16);
+		__builtin_memcpy(key->remote, pkt->destination, 16);
+		key->local_port = pkt->source_port;
+		key->remote_port = pkt->destination_port;
+	} else {
+		__builtin_memcpy(key->local, pkt->destination, 16);
+		__builtin_memcpy(key->remote, pkt->source, 16);
+		key->local_port = pkt->destination_port;
+		key->remote_port = pkt->source_port;
+	}
+	key->endpoint = h->endpoint->slot;
+	key->protocol = pkt->protocol;
+	key->pad = 0;
+	if (is_echo(pkt, &request) && !(pkt->flags & PKT_ICMP_ERROR))
+		key->pad = request == h->egress ? ECHO_ASKED_BY_POD : ECHO_ASKED_BY_PEER;
+}
+
+/* Judges the flow in scratch->key as begun by the endpoint (egress) or by its peer. */
+static __noinline int flow_judge(struct hook *h, __u32 egress, struct decision *d)
+{
+	struct bpfast_flow_key *key = &h->scratch->key;
+	__u32 image = h->image, endpoint, set, at, port;
+
+	d->verdict = BPFAST_D_DENY;
+	d->flags = 0;
+	d->on_deny = BPFAST_ON_DENY_DROP;
+	d->unknown = 0;
+	d->ruleset = 0;
+	d->ref = 0;
+	endpoint = lookup_endpoint(image, key->endpoint);
+	if (!endpoint || !arena_u32(endpoint)) {
+		d->unknown = 1;
+		d->remote_identity = BPFAST_ID_UNKNOWN;
+		return 0;
+	}
+	if (h->from_host && !egress) {
+		d->verdict = BPFAST_D_ALLOW;
+		d->remote_identity = BPFAST_ID_HOST;
+		return 0;
+	}
+	d->remote_identity = lookup_identity(image, key->remote);
+	/* The node is known by how its packets arrive, never by their address. */
+	if (!egress && d->remote_identity == BPFAST_ID_HOST)
+		d->remote_identity = BPFAST_ID_WORLD;
+	set = arena_u32(endpoint + (egress ? 8 : 4));
+	if (set == BPFAST_SET_NONE) {
+		d->verdict = BPFAST_D_ALLOW;
+		return 0;
+	}
+	port = bpf_ntohs(egress ? key->remote_port : key->local_port);
+	if (key->protocol != PROTO_TCP && key->protocol != PROTO_UDP && key->protocol != PROTO_SCTP)
+		port = 0;
+	at = lookup_decision(image, set, d->remote_identity, BPFAST_PORT_KEY(key->protocol, port));
+	if (!at)
+		return 0;
+	port = arena_u32(at);
+	d->verdict = (__u8)port;
+	d->flags = (__u8)(port >> 8);
+	d->on_deny = (__u8)(port >> 16);
+	d->ruleset = arena_u32(at + 4);
+	d->ref = arena_u32(at + 8);
+	return 0;
+}
+
+static __always_inline __u32 deny_reason(const struct decision *d)
+{
+	if (d->unknown)
+		return BPFAST_R_NO_POLICY;
+	return d->verdict == BPFAST_D_DENY_RULE ? BPFAST_R_DENY_RULE : BPFAST_R_POLICY_DENIED;
+}
+
+static __always_inline int is_deny(const struct decision *d)
+{
+	return d->verdict <= BPFAST_D_DENY_RULE;
+}
+
+/* --- life ------------------------------------------------------------------ */
+
+/* How long a flow may be silent, in nanoseconds. */
+static __always_inline __u64 flow_patience(const struct bpfast_control *control,
+					   const struct bpfast_flow_key *key,
+					   const struct bpfast_flow *flow)
+{
+	const __u32 fins = BPFAST_FF_FIN_FROM_CLIENT | BPFAST_FF_FIN_FROM_SERVER;
+	__u32 s = control->other_idle_s;
+
+	if (key->protocol == PROTO_TCP) {
+		if (flow->flags & BPFAST_FF_DENIED)
+			s = control->denied_s;
+		else if (flow->flags & BPFAST_FF_RST || (flow->flags & fins) == fins)
+			s = control->closed_s;
+		else if (flow->flags & BPFAST_FF_SEEN_REPLY)
+			s = control->tcp_idle_s;
+	}
+	return (s ? s : 1) * NSEC_PER_SEC;
+}
+
+/* Runs when a flow may have been silent for long enough: no user space is needed to forget it. */
+static int flow_timer(void *map, struct bpfast_flow_key *key, struct bpfast_flow *flow)
+{
+	__u32 zero = 0;
+	struct bpfast_control *control = bpf_map_lookup_elem(&bpfast_control, &zero);
+	struct bpfast_metrics *metrics = bpf_map_lookup_elem(&bpfast_metrics, &zero);
+	__u64 silent = bpf_ktime_get_coarse_ns() - flow->seen_ns, patience;
+
+	if (!control || !metrics)
+		return 0;
+	patience = flow_patience(control, key, flow);
+	if (silent < patience) {
+		bpf_timer_start(&flow->timer, patience - silent, 0);
+		return 0;
+	}
+	bpf_map_delete_elem(map, key);
+	metrics->flows_closed++;
+	return 0;
+}
+
+static __always_inline void flow_delete(struct hook *h)
+{
+	if (!bpf_map_delete_elem(&bpfast_flow, &h->scratch->key))
+		h->metrics->flows_closed++;
+}
+
+/* Its patience became shorter: looks again when that is over. */
+static __always_inline void flow_hurry(struct hook *h, struct bpfast_flow *flow)
+{
+	bpf_timer_start(&flow->timer, flow_patience(h->control, &h->scratch->key, flow), 0);
+}
+
+/* Puts a decision into a flow. */
+static __always_inline void flow_apply(struct hook *h, struct bpfast_flow *flow,
+				       const struct decision *d)
+{
+	__u32 flags = flow->flags & ~(BPFAST_FF_HTTP | BPFAST_FF_AUDIT);
+
+	if (d->verdict == BPFAST_D_HTTP && h->scratch->key.protocol == PROTO_TCP)
+		flags |= BPFAST_FF_HTTP;
+	if (d->flags & BPFAST_DF_AUDIT)
+		flags |= BPFAST_FF_AUDIT;
+	flow->flags = flags;
+	flow->remote_identity = d->remote_identity;
+	flow->ref = d->ref;
+	flow->ruleset = d->ruleset;
+	flow->on_deny = d->on_deny;
+	flow->generation = h->generation;
+}
+
+/* Makes the flow in scratch->key. NULL: the table is full. */
+static __noinline struct bpfast_flow *flow_make(struct hook *h, __u32 flags,
+						const struct decision *d)
+{
+	struct scratch *s = h->scratch;
+	struct bpfast_flow *flow = (struct bpfast_flow *)s->fresh;
+
+	__builtin_memset(flow, 0, sizeof(*flow));
+	flow->flags = flags;
+	flow->seen_ns = bpf_ktime_get_coarse_ns();
+	flow_apply(h, flow, d);
+	if (!bpf_map_update_elem(&bpfast_flow, &s->key, flow, BPF_NOEXIST)) {
+		h->metrics->flows_created++;
+		flow = bpf_map_lookup_elem(&bpfast_flow, &s->key);
+		if (!flow)
+			return 0;
+		if (bpf_timer_init(&flow->timer, &bpfast_flow, 1 /* CLOCK_MONOTONIC */) ||
+		    bpf_timer_set_callback(&flow->timer, flow_timer) ||
+		    bpf_timer_start(&flow->timer, flow_patience(h->control, &s->key, flow), 0))
+			h->metrics->helper_errors++;
+		return flow;
+	}
+	/* Another CPU made it at this moment, or there is no room. */
+	return bpf_map_lookup_elem(&bpfast_flow, &s->key);
+}
+
+#endif

@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#ifndef BPFAST_STAGE_IDENTITY_H
+#define BPFAST_STAGE_IDENTITY_H
+/*
+ * Who may the sender say it is? A pod sends only from its own addresses. What
+ * keeps the link itself alive (ARP, neighbour discovery, multicast listener
+ * reports, DHCP) is judged here by its form and not by policy.
+ */
+#include "stage/parse.h"
+
+static __always_inline int same16(const __u8 *a, const __u8 *b)
+{
+	const __u64 *x = (const __u64 *)a, *y = (const __u64 *)b;
+
+	return x[0] == y[0] && x[1] == y[1];
+}
+
+static __always_inline int is_own(const struct bpfast_endpoint *ep, const __u8 *addr)
+{
+	for (int i = 0; i < BPFAST_ENDPOINT_ADDRS; i++) {
+		if (i >= ep->addr_count)
+			break;
+		if (same16(ep->addr[i], addr))
+			return 1;
+	}
+	return 0;
+}
+
+static __always_inline int is_link_local(const __u8 *addr)
+{
+	return addr[0] == 0xfe && (addr[1] & 0xc0) == 0x80;
+}
+
+static __always_inline int is_unspecified(const __u8 *addr)
+{
+	const __u64 *half = (const __u64 *)addr;
+
+	return !half[0] && (!half[1] || half[1] == bpf_cpu_to_be64(0xffff00000000ull));
+}
+
+/* ICMPv6 that a pod may send on its link: what it says of itself must be its own. */
+static __always_inline __u32 check_link_control(struct hook *h)
+{
+	struct scratch *s = h->scratch;
+	struct packet *pkt = &s->pkt;
+	__u8 hop_limit = *at(s, pkt->l3_off + 7), target[16];
+
+	/* Only from the link itself (RFC 4861, section 6.1 and 7.1). MLD says 1 (RFC 3810). */
+	if (pkt->icmp_type >= 133 && pkt->icmp_type <= 137 && hop_limit != 255)
+		return BPFAST_R_MALFORMED;
+	if (!h->egress)
+		return BPFAST_R_NONE;
+	/* A pod is no router. */
+	if (pkt->icmp_type == 134 || pkt->icmp_type == 137)
+		return BPFAST_R_SOURCE_NOT_OWN;
+	if (!is_unspecified(pkt->source) && !is_link_local(pkt->source) &&
+	    !is_own(h->endpoint, pkt->source))
+		return BPFAST_R_SOURCE_NOT_OWN;
+	if (pkt->icmp_type == 136) { /* an advertisement claims an address */
+		__builtin_memcpy(target, at(s, pkt->l4_off + 8), 16);
+		if (!is_link_local(target) && !is_own(h->endpoint, target))
+			return BPFAST_R_SOURCE_NOT_OWN;
+	}
+	return BPFAST_R_NONE;
+}
+
+static __always_inline int is_dhcp_request(const struct packet *pkt)
+{
+	return pkt->protocol == PROTO_UDP && pkt->source_port == bpf_htons(68) &&
+	       pkt->destination_port == bpf_htons(67) && is_unspecified(pkt->source);
+}
+
+/* The pod's source address, and whether its MAC is its own. */
+static __always_inline __u32 check_source(struct hook *h)
+{
+	struct packet *pkt = &h->scratch->pkt;
+	const struct bpfast_endpoint *ep = h->endpoint;
+	const __u8 *frame = h->scratch->header;
+
+	if (ep->mac[0] | ep->mac[1] | ep->mac[2] | ep->mac[3] | ep->mac[4] | ep->mac[5]) {
+		for (int i = 0; i < 6; i++) {
+			if (frame[6 + i] != ep->mac[i])
+				return BPFAST_R_SOURCE_NOT_OWN;
+		}
+	}
+	if (pkt->flags & PKT_ARP)
+		return is_unspecified(pkt->source) || is_own(ep, pkt->source)
+			       ? BPFAST_R_NONE
+			       : BPFAST_R_SOURCE_NOT_OWN;
+	if (pkt->flags & PKT_LINK_CONTROL)
+		return BPFAST_R_NONE;
+	if (pkt->flags & PKT_ICMP_ERROR) { /* pkt->source is of the packet that it is about */
+		__u8 outer[16];
+
+		if (pkt->ip_version == 4)
+			map_ipv4(outer, at(h->scratch, pkt->l3_off + 12));
+		else
+			__builtin_memcpy(outer, at(h->scratch, pkt->l3_off + 8), 16);
+		if (!is_own(ep, outer))
+			return BPFAST_R_SOURCE_NOT_OWN;
+	}
+	if (is_own(ep, pkt->source) || is_dhcp_request(pkt))
+		return BPFAST_R_NONE;
+	return BPFAST_R_SOURCE_NOT_OWN;
+}
+
+#endif
