@@ -21,7 +21,7 @@ BUILD := build-san
 SANFLAGS := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 endif
 
-PKGS     := libbpf yaml-0.1 jansson libmicrohttpd libcap-ng
+PKGS     := libbpf yaml-0.1 jansson libmicrohttpd libcap-ng libmnl
 WARN     := -Wall -Wextra -Werror -Wstrict-prototypes -Wmissing-prototypes -Wshadow -Wvla
 CPPFLAGS += -D_GNU_SOURCE -DBPFAST_VERSION='"$(VERSION)"' -Iinclude -Isrc -Ibpf -I$(BUILD)/gen
 CFLAGS   += -std=c17 -O2 -g $(WARN) -fstack-protector-strong $(SANFLAGS)
@@ -36,8 +36,10 @@ ROOMS     := base match policy ids datapath observe agent cli cni
 MAINS     := src/agent/main.c src/cli/main.c src/cni/main.c
 LIB_SRC   := $(filter-out $(MAINS),$(foreach r,$(ROOMS),$(wildcard src/$(r)/*.c)))
 LIB_OBJ   := $(LIB_SRC:src/%.c=$(BUILD)/obj/%.o)
-# What may be linked without libbpf, root and sockets: the pure rooms.
-PURE_OBJ  := $(filter $(BUILD)/obj/base/% $(BUILD)/obj/match/% $(BUILD)/obj/policy/% $(BUILD)/obj/ids/%,$(LIB_OBJ))
+# What may be linked without libbpf, root and sockets: the pure rooms, and what else is pure.
+PURE_OBJ  := $(filter $(BUILD)/obj/base/% $(BUILD)/obj/match/% $(BUILD)/obj/policy/% $(BUILD)/obj/ids/% \
+	$(BUILD)/obj/observe/% $(BUILD)/obj/agent/config.o $(BUILD)/obj/agent/endpoint_json.o \
+	$(BUILD)/obj/agent/endpoints.o,$(LIB_OBJ))
 BINS      := $(if $(wildcard src/cli/main.c),$(BUILD)/bin/bpfast) \
 	     $(if $(wildcard src/agent/main.c),$(BUILD)/bin/bpfastd) \
 	     $(if $(wildcard src/cni/main.c),$(BUILD)/bin/bpfast-cni)
