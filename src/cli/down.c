@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+/* down: ends the agent and removes everything it ever attached or pinned */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "cli/cli.h"
+#include "cli/client.h"
+#include "datapath/datapath.h"
+
+#define PATIENCE_MS 10000
+
+/* The pin directory that the state in the run directory names; malloc'ed, or NULL. */
+static char *pin_dir_of_state(int run_fd)
+{
+	int fd = run_fd < 0 ? -1 : openat(run_fd, "state.json", O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	json_t *state = fd < 0 ? NULL : json_loadfd(fd, 0, NULL);
+	const char *dir = json_string_value(json_object_get(state, "pin_dir"));
+	char *copy = dir ? strdup(dir) : NULL;
+
+	if (fd >= 0)
+		close(fd);
+	json_decref(state);
+	return copy;
+}
+
+/* The agent holds this lock as long as it lives. */
+static bool lock(int run_fd)
+{
+	const struct timespec wait = {.tv_nsec = 20000000};
+	int i;
+
+	for (i = 0; i < PATIENCE_MS / 20; i++) {
+		if (!flock(run_fd, LOCK_EX | LOCK_NB))
+			return true;
+		nanosleep(&wait, NULL);
+	}
+	return false;
+}
+
+/* 0: it ended, or there was none. Else an exit status after the error was printed. */
+static int end_agent(struct bf_cli *cli, char **pin_dir)
+{
+	struct bf_error err;
+	const char *dir;
+	json_t *result;
+	int r = bf_call(cli->run_dir, "shutdown", NULL, &result, &err);
+
+	if (r == -ENOENT)
+		return BF_EXIT_DONE;
+	if (r) {
+		json_decref(result);
+		return bf_cli_fail(cli, BF_EXIT_FAILED, "%s", err.msg);
+	}
+	dir = json_string_value(json_object_get(result, "pin_dir"));
+	if (dir) {
+		free(*pin_dir);
+		*pin_dir = strdup(dir);
+	}
+	json_decref(result);
+	return BF_EXIT_DONE;
+}
+
+static int down(struct bf_cli *cli)
+{
+	int run_fd = open(cli->run_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC), r;
+	const char *given = bf_cli_text(cli, "pin-dir");
+	char *pin_dir = pin_dir_of_state(run_fd);
+	struct bf_error err;
+
+	r = end_agent(cli, &pin_dir);
+	if (!r && run_fd >= 0 && !lock(run_fd))
+		r = bf_cli_fail(
+			cli, BF_EXIT_FAILED,
+			"the agent in %s does not end; end it (SIGTERM), then say this again",
+			cli->run_dir);
+	if (!r && given) {
+		free(pin_dir);
+		pin_dir = strdup(given);
+	}
+	if (!r && !pin_dir)
+		pin_dir = strdup(BF_PIN_DIR);
+	if (!r && !pin_dir)
+		r = bf_cli_fail(cli, BF_EXIT_FAILED, "no memory");
+	if (!r && bf_datapath_down(pin_dir, &err))
+		r = bf_cli_fail(cli, BF_EXIT_FAILED, "%s", err.msg);
+	if (!r && run_fd >= 0) {
+		unlinkat(run_fd, "state.json", 0);
+		unlinkat(run_fd, "state.json.new", 0);
+		unlinkat(run_fd, "bpfast.sock", 0);
+		rmdir(cli->run_dir); /* stays where something else lies in it */
+	}
+	if (!r && cli->json) {
+		json_t *o = json_pack("{s:s}", "down", pin_dir);
+
+		bf_cli_print_json(o);
+		json_decref(o);
+	} else if (!r) {
+		printf("down: nothing of BPFast is attached or pinned under ");
+		bf_cli_print(pin_dir);
+		printf(" any more\n");
+	}
+	if (run_fd >= 0)
+		close(run_fd);
+	free(pin_dir);
+	return r;
+}
+
+static const struct bf_option options[] = {
+	{"pin-dir", 0, "DIR", false, "what to remove (default: what the agent used)"},
+	{NULL, 0, NULL, false, NULL},
+};
+
+const struct bf_cli_command bf_cli_down[] = {
+	{"down", NULL, "", 0, 0,
+	 "end the agent and remove all that it attached or pinned\n\n"
+	 "After this no container is under policy. Works without an agent too.",
+	 options, down},
+	{NULL, NULL, NULL, 0, 0, NULL, NULL, NULL},
+};

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+/* policy explain */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/policy.h"
+
+static const char *text(const json_t *o, const char *key)
+{
+	const char *s = json_string_value(json_object_get(o, key));
+
+	return s ? s : "";
+}
+
+static void print_side(const char *name, const json_t *side)
+{
+	const json_t *policies = json_object_get(side, "policies"), *p;
+	struct bf_text t = {0};
+	size_t i;
+
+	if (!json_is_true(json_object_get(side, "judged"))) {
+		printf("%-8s not judged here: it is no endpoint of this node\n", name);
+		return;
+	}
+	bf_text_printf(&t, "%-8s %s", name, text(side, "verdict"));
+	if (strcmp(text(side, "reason"), "none"))
+		bf_text_printf(&t, " (%s: %s)", text(side, "reason"), text(side, "hint"));
+	bf_text_puts(&t, "\n");
+	bf_text_printf(&t, "           local  %s\n           remote %s\n",
+		       text(side, "local_labels"), text(side, "remote_labels"));
+	json_array_foreach (policies, i, p) {
+		bf_text_printf(&t, "           by %s%s%s/%s", text(p, "kind"),
+			       *text(p, "namespace") ? "/" : "", text(p, "namespace"),
+			       text(p, "name"));
+		if (*text(p, "rule"))
+			bf_text_printf(&t, "  %s\n", text(p, "rule"));
+		else
+			bf_text_puts(&t, "  (it isolates the endpoint, and nothing in it allows "
+					 "this)\n");
+	}
+	if (!json_array_size(policies))
+		bf_text_puts(&t, "           no policy isolates this endpoint in this direction\n");
+	if (t.data)
+		bf_cli_print(t.data);
+	bf_text_free(&t);
+}
+
+static int print(struct bf_cli *cli, json_t *result)
+{
+	const char *verdict = text(result, "verdict");
+	bool colour = bf_cli_colour();
+
+	if (cli->json) {
+		bf_cli_print_json(result);
+	} else {
+		printf("%s%s%s",
+		       !colour			       ? ""
+		       : !strcmp(verdict, "FORWARDED") ? "\033[32m"
+		       : !strcmp(verdict, "DROPPED")   ? "\033[31m"
+						       : "\033[33m",
+		       verdict, colour ? "\033[0m" : "");
+		if (strcmp(text(result, "reason"), "none"))
+			printf("  %s: %s", text(result, "reason"), text(result, "hint"));
+		printf("\n");
+		print_side("egress", json_object_get(result, "egress"));
+		print_side("ingress", json_object_get(result, "ingress"));
+	}
+	json_decref(result);
+	return BF_EXIT_DONE;
+}
+
+int bf_cli_explain(struct bf_cli *cli)
+{
+	const char *from = bf_cli_text(cli, "from"), *to = bf_cli_text(cli, "to");
+	const char *port = bf_cli_text(cli, "port"), *http = bf_cli_text(cli, "http");
+	const json_t *headers = bf_cli_list(cli, "header");
+	json_t *args, *result;
+	long number = 0;
+	char *end;
+	int r;
+
+	if (!from || !to || !port)
+		return bf_cli_fail(cli, BF_EXIT_USAGE,
+				   "--from WHO, --to WHO and --port N[/PROTO] are needed");
+	number = strtol(port, &end, 10);
+	if (*port < '0' || *port > '9' || number > 65535 || (*end && *end != '/'))
+		return bf_cli_fail(cli, BF_EXIT_USAGE,
+				   "--port: '%s' is not a port, such as 80 or 53/UDP", port);
+	if (headers && !http)
+		return bf_cli_fail(cli, BF_EXIT_USAGE, "--header needs --http");
+	args = json_pack("{s:s, s:s, s:i, s:s}", "from", from, "to", to, "port", (int)number,
+			 "protocol", *end == '/' ? end + 1 : "TCP");
+	if (http)
+		json_object_set_new(args, "http", json_string(http));
+	if (headers)
+		json_object_set(args, "headers", (json_t *)headers);
+	r = bf_cli_ask(cli, "policy explain", args, &result);
+	return r ? r : print(cli, result);
+}
