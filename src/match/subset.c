@@ -12,7 +12,7 @@
 
 #define EDGES_MAX (8u << 20)
 #define MEMBERS_MAX (32u << 20)
-#define WORK_MAX 300000000u
+#define WORK_MAX 150000000u
 #define KINDS_KEPT (1u << BF_NFA_BYTES | 1u << BF_NFA_MATCH | 1u << BF_NFA_END)
 
 struct list {

@@ -32,7 +32,7 @@ void bf_auto_free(struct bf_auto *a); /* what it holds, not itself */
 
 /*
  * Makes *out of nfa. -ENOMEM, or -E2BIG: more than max_states states, 8 million
- * edges, 32 million members of state sets, or 300 million steps of work. The
+ * edges, 32 million members of state sets, or 150 million steps of work. The
  * last three bound time and memory where states are few but large.
  */
 int bf_subset_build(const struct bf_nfa *nfa, uint32_t patterns, size_t max_states,
