@@ -98,11 +98,19 @@ $(BINS):
 
 # --- tests -------------------------------------------------------------------
 
-# Units link only the pure rooms; test_X.c may have a tests/unit/X_helper.cc beside it (C++: RE2 as an oracle).
+# Units link only the pure rooms; UNIT_LIBS is what one of them needs beside that.
 $(BUILD)/tests/unit/%: tests/unit/%.c $(PURE_OBJ) $(wildcard tests/unit/*.h)
 	@mkdir -p $(@D)
 	$(call say,TEST,$@)
-	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -Itests/unit -o $@ $< $(PURE_OBJ) -lcmocka $(shell pkg-config --libs jansson yaml-0.1)
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -Itests/unit -o $@ $< $(UNIT_LIBS) $(PURE_OBJ) -lcmocka $(shell pkg-config --libs jansson yaml-0.1)
+
+# RE2 itself, in C++, as an oracle for the regular expressions.
+$(BUILD)/tests/unit/re2_oracle.o: tests/unit/re2_oracle.cc tests/unit/re2_oracle.h
+	@mkdir -p $(@D)
+	$(call say,CXX,$@)
+	$(Q)$(CXX) -std=c++17 -O2 -g -Wall -Wextra -Werror $(SANFLAGS) -c $< -o $@
+$(BUILD)/tests/unit/test_match_re2: $(BUILD)/tests/unit/re2_oracle.o
+$(BUILD)/tests/unit/test_match_re2: UNIT_LIBS = $(BUILD)/tests/unit/re2_oracle.o -lre2 -lstdc++
 
 $(BUILD)/tests/bpf/%: tests/bpf/%.c $(BUILD)/libbpfast.a $(SKELS) $(wildcard tests/bpf/*.h)
 	@mkdir -p $(@D)
