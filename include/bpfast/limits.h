@@ -25,8 +25,6 @@
 #define BPFAST_RULES_MAX 16384
 /* Words of a rule bitmap: BPFAST_RULES_MAX / 64. */
 #define BPFAST_SET_WORDS_MAX 256
-/* Different sets of rules in one ruleset: a flow keeps a set's number in 16 bits. */
-#define BPFAST_SETS_MAX 65535
 /* Entries of a table of the image that the kernel searches: addresses, peers, ranges. */
 #define BPFAST_TABLE_MAX ((1 << 21) - 1)
 /* Different header names that the rules of one ruleset may look at. */

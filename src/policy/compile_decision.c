@@ -223,12 +223,6 @@ static int emit_ruleset(struct bf_compiler *c, const uint32_t *rules, const stru
 				   "%zu HTTP rules meet on one peer and port, more than %d", g->n,
 				   BPFAST_RULES_MAX);
 	ret = bf_ruleset_emit(&c->blob, g->v, g->n, reply, len, ruleset, &bad, &err);
-	if (!ret && ruleset->set_count > BPFAST_SETS_MAX)
-		return bf_rule_err(
-			c, -E2BIG, blamed->policy, blamed->rule,
-			"the HTTP rules that meet on one peer and port make %u different "
-			"sets, more than %d; use fewer rules or patterns",
-			ruleset->set_count, BPFAST_SETS_MAX);
 	if (!ret || ret == -ENOMEM)
 		return ret;
 	if (bad < g->n) {

@@ -130,8 +130,12 @@ static bool cidr_matches(const struct bf_peer *peer, const struct bf_ident *iden
 	return true;
 }
 
-static bool peer_matches(const struct bf_peer *peer, const struct bf_ident *ident)
+static bool peer_matches(const struct bf_peer *peer, const struct bf_ident *ident, bool egress)
 {
+	/* What the node itself sends is known by how it arrives and needs no rule. Who else
+	 * sends from its address (or forges it) is not the node. */
+	bool node = ident->kind == BF_IDENT_NODE && egress;
+
 	switch (peer->kind) {
 	case BF_PEER_ALL:
 		return true;
@@ -142,11 +146,12 @@ static bool peer_matches(const struct bf_peer *peer, const struct bf_ident *iden
 	case BF_PEER_CIDR:
 		return cidr_matches(peer, ident);
 	case BF_PEER_HOST:
-		return ident->kind == BF_IDENT_NODE;
+		return node;
 	case BF_PEER_WORLD:
-		return ident->kind == BF_IDENT_WORLD || ident->kind == BF_IDENT_CIDR;
+		return ident->kind == BF_IDENT_WORLD || ident->kind == BF_IDENT_CIDR ||
+		       (ident->kind == BF_IDENT_NODE && !egress);
 	case BF_PEER_CLUSTER:
-		return ident->kind == BF_IDENT_ENDPOINT || ident->kind == BF_IDENT_NODE;
+		return node || ident->kind == BF_IDENT_ENDPOINT;
 	}
 	return false;
 }
@@ -162,7 +167,8 @@ int bf_rule_match_identities(struct bf_compiler *c, struct bf_crule *rule)
 		bool hit = false;
 
 		for (size_t p = 0; !hit && p < rule->rule->peer_count; p++)
-			hit = peer_matches(&rule->rule->peers[p], &c->idents[i]);
+			hit = peer_matches(&rule->rule->peers[p], &c->idents[i],
+					   rule->rule->egress);
 		rule->idents[i / 64] |= (uint64_t)hit << (i % 64);
 	}
 	return 0;

@@ -209,6 +209,11 @@ static bool accepts_set(const void *ruleset, uint32_t value)
 	return value < ((const struct bpfast_image_ruleset *)ruleset)->set_count;
 }
 
+static bool accepts_header_set(const void *ruleset, uint32_t value)
+{
+	return accepts_set(ruleset, value) && value < BPFAST_HEADER_SETS_MAX;
+}
+
 /* ruleset NULL: the names of responses, at none of which rules look. */
 static bool accepts_name(const void *ruleset, uint32_t value)
 {
@@ -271,10 +276,9 @@ static int check_ruleset(const struct check *k, const struct bpfast_image_rulese
 	int ret;
 
 	if (rs->rule_count > BPFAST_RULES_MAX || rs->words != (rs->rule_count + 63) / 64 ||
-	    rs->header_count > BPFAST_HEADER_SLOTS || rs->set_count > BPFAST_SETS_MAX)
-		return bf_err(k->err, -EINVAL,
-			      "image: ruleset of %u rules, %u words, %u headers, %u sets",
-			      rs->rule_count, rs->words, rs->header_count, rs->set_count);
+	    rs->header_count > BPFAST_HEADER_SLOTS)
+		return bf_err(k->err, -EINVAL, "image: ruleset of %u rules, %u words, %u headers",
+			      rs->rule_count, rs->words, rs->header_count);
 	ret = block_at(k, "rule sets", rs->set_off, rs->set_count, rs->words * sizeof(uint64_t));
 	ret = ret ?: check_sets(k, rs);
 	ret = ret
@@ -288,9 +292,11 @@ static int check_ruleset(const struct check *k, const struct bpfast_image_rulese
 			ret = check_dfa(k, fields[f].what, fields[f].off, accepts_set, rs);
 	ret = ret ?: check_dfa(k, "header name automaton", rs->name_dfa_off, accepts_name, rs);
 	for (uint32_t h = 0; !ret && h < rs->header_count; h++) {
-		ret = check_dfa(k, "header value automaton", rs->header[h].dfa_off, accepts_set,
-				rs);
-		ret = ret ?: index_in(k, "absent set", rs->header[h].absent_set, rs->set_count);
+		ret = check_dfa(k, "header value automaton", rs->header[h].dfa_off,
+				accepts_header_set, rs);
+		if (!ret && !accepts_header_set(rs, rs->header[h].absent_set))
+			ret = bf_err(k->err, -EINVAL, "image: absent set %u of %u",
+				     rs->header[h].absent_set, rs->set_count);
 	}
 	return ret ?: check_reply(k, rs);
 }

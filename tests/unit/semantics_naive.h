@@ -72,7 +72,8 @@ static inline bool naive_selects(const struct tw *w, const struct bf_selector *s
 	return bf_selector_matches(s, ep->namespace, &ep->labels, naive_ns(w, ep->namespace));
 }
 
-static inline bool naive_peer(const struct tw *w, const struct bf_peer *peer, const uint8_t a[16])
+static inline bool naive_peer(const struct tw *w, const struct bf_peer *peer, const uint8_t a[16],
+			      bool egress)
 {
 	bool node;
 	const struct bf_endpoint *ep = naive_owner(w, a, &node);
@@ -83,11 +84,11 @@ static inline bool naive_peer(const struct tw *w, const struct bf_peer *peer, co
 	case BF_PEER_SELECTOR:
 		return ep && naive_selects(w, &peer->selector, ep);
 	case BF_PEER_HOST:
-		return node;
+		return node && egress; /* a sender is never the node by its address */
 	case BF_PEER_WORLD:
-		return !ep && !node;
+		return !ep && !(node && egress);
 	case BF_PEER_CLUSTER:
-		return ep || node;
+		return ep || (node && egress);
 	case BF_PEER_CIDR:
 		if ((ep || node) && !peer->cidr_matches_endpoints)
 			return false;
@@ -133,7 +134,7 @@ static inline bool naive_rule(const struct tw *w, const struct bf_rule *rule,
 	if (rule->egress != q->egress || !naive_port(w, rule, q))
 		return false;
 	for (size_t i = 0; i < rule->peer_count; i++)
-		if (naive_peer(w, &rule->peers[i], q->peer))
+		if (naive_peer(w, &rule->peers[i], q->peer, q->egress))
 			return true;
 	return false;
 }

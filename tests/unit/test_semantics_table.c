@@ -218,15 +218,25 @@ static void test_entities(void **state)
 	tw_rule(w, tw_policy(w, "shop", "w", "app=web"), TW_INGRESS, "world", "80", NULL);
 	tw_rule(w, tw_policy(w, "shop", "h", "app=cart"), TW_INGRESS, "host", "80", NULL);
 	tw_rule(w, tw_policy(w, "shop", "c", "app=db"), TW_INGRESS, "cluster", "80", NULL);
+	tw_rule(w, tw_policy(w, "shop", "eh", "app=web"), TW_EGRESS, "host", "90", NULL);
+	tw_rule(w, tw_policy(w, "shop", "ec", "app=web"), TW_EGRESS, "cluster", "91", NULL);
+	tw_rule(w, tw_policy(w, "shop", "ew", "app=web"), TW_EGRESS, "world", "92", NULL);
 	/* A CIDR of another object splits the world and must not take it away. */
 	tw_rule(w, tw_policy(w, "shop", "x", "app=cart"), TW_EGRESS, "203.0.113.0/24", "1", NULL);
 	CHECK(w, {WEB, 'i', FROM_WORLD, "80", "allow w/i0"},
 	      {WEB, 'i', "198.51.100.1", "80", "allow w/i0"},
 	      {WEB, 'i', "2001:db8::1", "80", "allow w/i0"}, {WEB, 'i', FROM_CART, "80", "deny w"},
-	      {WEB, 'i', FROM_NODE, "80", "deny w"}, {CART, 'i', FROM_NODE, "80", "allow h/i0"},
 	      {CART, 'i', FROM_DB, "80", "deny h"}, {CART, 'i', FROM_WORLD, "80", "deny h"},
-	      {DB, 'i', FROM_NODE, "80", "allow c/i0"}, {DB, 'i', FROM_FAR, "80", "allow c/i0"},
-	      {DB, 'i', FROM_WORLD, "80", "deny c"});
+	      {DB, 'i', FROM_FAR, "80", "allow c/i0"}, {DB, 'i', FROM_WORLD, "80", "deny c"},
+	      /* The node is known by how its packets arrive: its address proves nothing. */
+	      {WEB, 'i', FROM_NODE, "80", "allow w/i0"}, {CART, 'i', FROM_NODE, "80", "deny h"},
+	      {DB, 'i', FROM_NODE, "80", "deny c"},
+	      /* As a destination it is known by its address. */
+	      {WEB, 'e', FROM_NODE, "90", "allow eh/e0"},
+	      {WEB, 'e', FROM_DB, "90", "deny eh ec ew"},
+	      {WEB, 'e', FROM_NODE, "91", "allow ec/e0"}, {WEB, 'e', FROM_DB, "91", "allow ec/e0"},
+	      {WEB, 'e', FROM_NODE, "92", "deny eh ec ew"},
+	      {WEB, 'e', FROM_WORLD, "92", "allow ew/e0"});
 }
 
 static void test_cidrs(void **state)
