@@ -11,7 +11,8 @@ struct naive_answer {
 	uint8_t verdict; /* enum bpfast_decision_verdict */
 	bool audit;
 	uint8_t on_deny;
-	char *refs[256]; /* of HTTP: "NAME where http-index", of the rest: "NAME where" */
+	char *refs[256]; /* as in the image; of HTTP one for each HTTP rule, else one a rule */
+	const struct bf_http_rule *http[256]; /* of HTTP; NULL: every request */
 	size_t ref_count;
 };
 
@@ -147,6 +148,7 @@ static inline void naive_ref(struct tw *w, struct naive_answer *a, const struct 
 	assert_true(a->ref_count < 256);
 	if (http >= 0)
 		snprintf(index, sizeof(index), ".rules.http[%ld]", http);
+	a->http[a->ref_count] = http >= 0 ? &rule->http_rules[http] : NULL;
 	a->refs[a->ref_count++] = tw_fmt(w, "%s\t%s\t%s\t%s%s", bf_policy_kind_name(p->kind),
 					 p->namespace, p->name, rule ? rule->where : "", index);
 }
@@ -224,6 +226,19 @@ static inline struct naive_answer naive_once(struct tw *w, const struct naive_qu
 		a.verdict = BPFAST_D_ALLOW;
 	}
 	return a;
+}
+
+/* The first HTTP rule that allows the request, or -1. Patterns here are all literal. */
+static inline int naive_request(const struct naive_answer *a, const char *method, const char *path)
+{
+	for (size_t i = 0; i < a->ref_count; i++) {
+		const struct bf_http_rule *rule = a->http[i];
+
+		if (!rule || ((!rule->method || !strcmp(rule->method, method)) &&
+			      (!rule->path || !strcmp(rule->path, path))))
+			return (int)i;
+	}
+	return -1;
 }
 
 static inline struct naive_answer naive_judge(struct tw *w, const struct naive_question *q)
