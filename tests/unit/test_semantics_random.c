@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * Random worlds: the image's decision against the semantics said directly
- * (semantics_naive.h), verdict, flags, strictness and attribution.
+ * (semantics_naive.h), verdict, flags, strictness and attribution; and what
+ * bf_explain() says, with the kernel's own lookups and parser, to a request.
  */
+#include "policy/explain.h"
+#include "bpfast/reasons.h"
 #include "semantics_naive.h"
 
 #define WORLDS 400
@@ -204,9 +207,70 @@ static void ask(struct tw *w, const struct naive_question *q)
 	compare_refs(w, &want, d);
 }
 
+static bool has_family(const struct bf_endpoint *ep, const uint8_t like[16])
+{
+	for (size_t i = 0; i < ep->addr_count; i++)
+		if (tw_is_v4(ep->addrs[i]) == tw_is_v4(like))
+			return true;
+	return false;
+}
+
+/* Returns 1 where there was a request to judge. */
+static int ask_explain(struct tw *w, const struct naive_question *q,
+		       const struct naive_answer *want)
+{
+	static const char *const methods[] = {"GET", "POST"};
+	static const char *const paths[] = {"/a", "/b", "/c"};
+	static const uint8_t reasons[] = {BPFAST_R_POLICY_DENIED, BPFAST_R_DENY_RULE};
+	const char *method = PICK(methods), *path = PICK(paths);
+	char *head = tw_fmt(w, "%s %s HTTP/1.1\r\nHost: x\r\n\r\n", method, path);
+	struct bf_question question = {
+		.from = q->egress ? q->subject : NULL,
+		.to = q->egress ? NULL : q->subject,
+		.protocol = q->protocol,
+		.port = q->port,
+		.request = head,
+		.request_len = strlen(head),
+	};
+	struct bf_answer_side *side;
+	struct bf_answer answer;
+	struct bf_error err;
+	int rule;
+
+	if (!has_family(q->subject, q->peer))
+		return 0;
+	memcpy(q->egress ? question.to_addr : question.from_addr, q->peer, 16);
+	if (bf_explain(&w->image, &question, &answer, &err))
+		fail_msg("%s", err.msg);
+	side = q->egress ? &answer.egress : &answer.ingress;
+	assert_true(side->judged);
+	assert_false((q->egress ? &answer.ingress : &answer.egress)->judged);
+	assert_int_equal(side->l4, want->verdict);
+	assert_int_equal(answer.verdict, side->verdict);
+	assert_int_equal(answer.reason, side->reason);
+	if (want->verdict <= BPFAST_D_DENY_RULE) {
+		assert_int_equal(side->verdict, want->audit ? BPFAST_V_AUDIT : BPFAST_V_DROPPED);
+		assert_int_equal(side->reason, reasons[want->verdict]);
+		return 0;
+	}
+	if (want->verdict == BPFAST_D_ALLOW) {
+		assert_int_equal(side->verdict, BPFAST_V_FORWARDED);
+		return 0;
+	}
+	rule = naive_request(want, method, path);
+	if (rule >= 0) {
+		assert_int_equal(side->verdict, BPFAST_V_FORWARDED);
+		assert_string_equal(tw_ref(w, side->ref), want->refs[rule]);
+	} else {
+		assert_int_equal(side->verdict, want->audit ? BPFAST_V_AUDIT : BPFAST_V_DROPPED);
+		assert_int_equal(side->reason, BPFAST_R_HTTP_DENIED);
+	}
+	return 1;
+}
+
 static void test_random(void **state)
 {
-	size_t asked[4] = {0}, audits = 0;
+	size_t asked[4] = {0}, audits = 0, requests = 0;
 
 	(void)state;
 	for (uint32_t i = 1; i <= WORLDS; i++) {
@@ -236,12 +300,14 @@ static void test_random(void **state)
 			a = naive_judge(w, &q);
 			asked[a.verdict]++;
 			audits += a.audit;
+			requests += (size_t)ask_explain(w, &q, &a);
 		}
 		tw_free(w);
 	}
 	/* The worlds must not be so poor that a verdict hardly ever occurs. */
 	for (int v = 0; v < 4; v++)
 		assert_true(asked[v] > WORLDS * QUESTIONS / 100);
+	assert_true(requests > WORLDS * QUESTIONS / 200);
 	assert_true(audits > WORLDS * QUESTIONS / 200);
 }
 
