@@ -37,7 +37,7 @@ static __always_inline __u64 lookup_below(__u64 a, __u64 b)
 	__u64 difference = a - b;
 
 	/* Or the compiler makes the comparison out of it that this is there to avoid. */
-	asm volatile("" : "+r"(difference));
+	__asm__ volatile("" : "+r"(difference));
 	return -(((~a & b) | ((~a | b) & difference)) >> 63);
 }
 
