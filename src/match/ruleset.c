@@ -210,39 +210,51 @@ static int field_add(struct field *f, size_t rule, const char *text, unsigned in
 	return 0;
 }
 
+/* Counts pattern p as matched, in `left`: the patterns that a rule still needs. */
+static void count_down(const struct field *f, size_t p, uint32_t *left, uint64_t *rules)
+{
+	for (uint32_t l = f->first_link[p]; l != NO_LINK; l = f->links[l].next) {
+		if (!--left[f->links[l].rule])
+			set_bit(rules, f->links[l].rule);
+	}
+}
+
+static void count_up(const struct field *f, size_t p, uint32_t *left)
+{
+	for (uint32_t l = f->first_link[p]; l != NO_LINK; l = f->links[l].next)
+		left[f->links[l].rule]++;
+}
+
 /* Accept sets of patterns to interned sets of rules: value[i] for set i. */
-static int make_values(struct builder *b, const struct field *f, const struct bf_dfa *dfa,
+static int make_values(struct builder *b, struct field *f, const struct bf_dfa *dfa,
 		       uint32_t *value)
 {
-	uint32_t words = b->sets.words;
-	uint64_t *rules = malloc(words * sizeof(*rules));
-	uint32_t *left = malloc(b->n * sizeof(*left)); /* patterns of a rule still to match */
-	int ret = rules && left ? 0 : -ENOMEM;
+	size_t size = b->sets.words * sizeof(uint64_t);
+	uint64_t *rules = malloc(size);
+	int ret = rules ? 0 : -ENOMEM;
 
 	for (uint32_t s = 0; !ret && s < dfa->sets; s++) {
-		const uint64_t *set = dfa->set + (size_t)s * dfa->words;
+		const uint64_t *set = dfa->set + (size_t)s * dfa->words, *end = set + dfa->words;
 
-		memcpy(rules, f->always, words * sizeof(*rules));
-		memcpy(left, f->needs, b->n * sizeof(*left));
-		for (uint32_t w = 0; w < dfa->words; w++) {
-			for (uint64_t bits = set[w]; bits; bits &= bits - 1) {
-				size_t p = w * 64 + (size_t)__builtin_ctzll(bits);
-				uint32_t l = f->first_link[p];
-
-				for (; l != NO_LINK; l = f->links[l].next) {
-					if (!--left[f->links[l].rule])
-						set_bit(rules, f->links[l].rule);
-				}
-			}
+		memcpy(rules, f->always, size);
+		/* Most sets hold few patterns: needs[] is counted down, and up again. */
+		for (const uint64_t *w = set; w < end; w++) {
+			for (uint64_t bits = *w; bits; bits &= bits - 1)
+				count_down(f, (size_t)(w - set) * 64 + __builtin_ctzll(bits),
+					   f->needs, rules);
+		}
+		for (const uint64_t *w = set; w < end; w++) {
+			for (uint64_t bits = *w; bits; bits &= bits - 1)
+				count_up(f, (size_t)(w - set) * 64 + __builtin_ctzll(bits),
+					 f->needs);
 		}
 		ret = intern_set(&b->sets, rules, &value[s]);
 	}
 	free(rules);
-	free(left);
 	return ret;
 }
 
-static int field_emit(struct builder *b, const struct field *f, uint32_t *off)
+static int field_emit(struct builder *b, struct field *f, uint32_t *off)
 {
 	struct bf_dfa_limits limits = {.max_states = RULESET_STATES_MAX};
 	struct bf_error inner = {{0}};
