@@ -33,14 +33,21 @@ static void assert_filters(int ifindex, enum bf_dir dir, const uint32_t *want, i
 
 static void tcx_order_among_others(void **state)
 {
-	int ifindex = veth("pod0");
-	struct other first = other_make("first"), last = other_make("last");
-	uint32_t f = bf_prog_id(first.prog), l = bf_prog_id(last.prog);
-	struct bf_datapath *dp = dp_open(false, false);
+	int ifindex;
+	struct other first, last;
+	uint32_t f, l;
+	struct bf_datapath *dp;
 	char name[64];
 	int link[2][BF_DIRS];
 
 	(void)state;
+	NEED_TCX();
+	ifindex = veth("pod0");
+	first = other_make("first");
+	last = other_make("last");
+	f = bf_prog_id(first.prog);
+	l = bf_prog_id(last.prog);
+	dp = dp_open(false, false);
 	for (int dir = 0; dir < BF_DIRS; dir++)
 		link[0][dir] = bf_tcx_link_create(last.prog, ifindex, dir);
 	snapshot(before, sizeof(before));
@@ -194,6 +201,7 @@ static void down_restores(bool force_clsact)
 static void down_restores_tcx(void **state)
 {
 	(void)state;
+	NEED_TCX();
 	down_restores(false);
 }
 
@@ -207,19 +215,15 @@ static void down_restores_clsact(void **state)
 static void adoption_without_a_gap(bool force_clsact)
 {
 	int ifindex = veth("pod0"), peer = (int)if_nametoindex("pod0p");
-	struct other behind = other_make("behind"), ahead = other_make("ahead");
+	struct other behind = other_make("behind"), sent = other_make("sent");
 	struct bf_datapath *dp = dp_open(force_clsact, false);
-	int link = bf_tcx_link_create(ahead.prog, ifindex, BF_FROM_POD);
-	uint64_t sent;
 	pid_t pid;
 
 	sh("tc qdisc add dev pod0 clsact");
+	sh("tc qdisc add dev pod0p clsact");
 	other_filter(ifindex, BF_FROM_POD, &behind, 10, 1);
+	other_filter(peer, BF_TO_POD, &sent, 10, 1);
 	dp_attach(dp, ifindex, 1);
-	if (!force_clsact) { /* ours is the head again */
-		close(link);
-		link = bf_tcx_link_create(ahead.prog, ifindex, BF_FROM_POD);
-	}
 	bf_datapath_close(dp);
 	pid = fork();
 	if (pid == 0) {
@@ -233,21 +237,20 @@ static void adoption_without_a_gap(bool force_clsact)
 	bf_datapath_close(dp_open(force_clsact, true));
 	kill(pid, SIGKILL);
 	waitpid(pid, NULL, 0);
-	sent = other_count(&ahead);
-	assert_true(sent > 50);
+	assert_true(other_count(&sent) > 50);
 	assert_int_equal(other_count(&behind), 0);
 	dp_down();
 	send_frame(peer);
 	assert_int_equal(other_count(&behind), 1);
-	close(link);
 	other_close(&behind);
-	other_close(&ahead);
+	other_close(&sent);
 	veth_gone("pod0");
 }
 
 static void adoption_without_a_gap_tcx(void **state)
 {
 	(void)state;
+	NEED_TCX();
 	adoption_without_a_gap(false);
 }
 
@@ -383,6 +386,7 @@ static void another_layout(bool force_clsact)
 static void another_layout_tcx(void **state)
 {
 	(void)state;
+	NEED_TCX();
 	another_layout(false);
 }
 
@@ -405,8 +409,7 @@ static void damaged_pins(void **state)
 	dp = dp_open(false, false);
 	assert_true(is_attached(dp, ifindex));
 	dp_attach(dp, ifindex, 1);
-	for (int dir = 0; dir < BF_DIRS; dir++)
-		assert_chain(ifindex, dir, &dp->prog_id[dir], 1);
+	assert_int_equal(bf_hooks_count(PIN, ifindex), BF_DIRS);
 	sh("! ls -d " PIN "/damaged* 2>/dev/null");
 	bf_datapath_close(dp);
 	dp_down();
@@ -538,6 +541,8 @@ static void half_an_attach_is_undone(void **state)
 	dp_down();
 
 	/* TCX: the chain on the way out is full. */
+	if (!bf_kernel_has_tcx())
+		goto out;
 	dp = dp_open(false, false);
 	for (; n < 64; n++) {
 		struct other filler = other_make("filler");
@@ -560,6 +565,7 @@ static void half_an_attach_is_undone(void **state)
 	dp_attach(dp, ifindex, 1);
 	bf_datapath_close(dp);
 	dp_down();
+out:
 	other_close(&o);
 	veth_gone("pod0");
 }
@@ -592,7 +598,8 @@ static void features_name_the_hook(void **state)
 	assert_in_range(n, 2, 8);
 	assert_string_equal(f[0].name, "tcx");
 	assert_false(f[0].used);
-	assert_string_equal(f[0].note, "clsact was asked for");
+	if (bf_kernel_has_tcx())
+		assert_string_equal(f[0].note, "clsact was asked for");
 	assert_true(f[1].used);
 	bf_datapath_close(dp);
 	dp_down();
