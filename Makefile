@@ -111,7 +111,7 @@ $(BUILD)/tests/unit/re2_oracle.o: tests/unit/re2_oracle.cc tests/unit/re2_oracle
 	$(Q)$(CXX) -std=c++17 -O2 -g -Wall -Wextra -Werror $(SANFLAGS) -c $< -o $@
 $(BUILD)/tests/unit/test_match_re2: $(BUILD)/tests/unit/re2_oracle.o
 $(BUILD)/tests/unit/test_match_re2: UNIT_LIBS = $(BUILD)/tests/unit/re2_oracle.o -lre2 -lstdc++
-$(BUILD)/tests/unit/test_match_memory: UNIT_LIBS = -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc
+$(BUILD)/tests/unit/test_match_memory $(BUILD)/tests/unit/test_compile_memory: UNIT_LIBS = -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc
 
 $(BUILD)/tests/bpf/%: tests/bpf/%.c $(BUILD)/libbpfast.a $(SKELS) $(wildcard tests/bpf/*.h)
 	@mkdir -p $(@D)

@@ -176,8 +176,10 @@ static int intern_ident(struct bf_compiler *c, const struct bf_ident *ident, uin
 	if (ident->kind == BF_IDENT_ENDPOINT) {
 		const struct bf_label **labels = sorted_labels(&ep->labels);
 
-		if (!labels)
+		if (!labels) {
+			bf_buf_free(&key);
 			return -ENOMEM;
+		}
 		bf_buf_str(&key, ep->namespace);
 		for (size_t i = 0; i < ep->labels.n; i++) {
 			bf_buf_str(&key, labels[i]->key);

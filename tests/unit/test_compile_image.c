@@ -388,6 +388,30 @@ static void test_refusals(void **state)
 	compile_fails(w, -E2BIG, "no more than 16384 endpoints");
 }
 
+/* The matcher refuses a pattern: the message leads to the very HTTP rule, also in a union. */
+static void test_refused_patterns(void **state)
+{
+	struct tw *w = pair();
+	struct bf_policy *p;
+
+	(void)state;
+	tw_rule(w, tw_policy(w, "shop", "first", "app=web"), TW_INGRESS, "all", "80",
+		"GET /a|GET /b");
+	p = tw_policy(w, "shop", "second", "app=web");
+	p->file = tw_str(w, "second.yaml");
+	tw_rule(w, p, TW_INGRESS, "all", "81", NULL);
+	tw_rule(w, p, TW_INGRESS, "all", "80", "GET /c|GET /d|GET /(e)\\1");
+	compile_fails(w, -EINVAL,
+		      "second.yaml:2: PayloadPolicy shop/second, spec.ingress[1]: rules.http[2]: "
+		      "path \"/(e)\\1\"");
+	w = pair();
+	tw_rule(w, tw_policy(w, "shop", "many", "app=web"), TW_INGRESS, "all", "80", "GET /a");
+	w->policies[0].rules[0].http_rules =
+		tw_alloc(w, (BPFAST_RULES_MAX + 1) * sizeof(struct bf_http_rule));
+	w->policies[0].rules[0].http_rule_count = BPFAST_RULES_MAX + 1;
+	compile_fails(w, -E2BIG, "PayloadPolicy shop/many, spec.ingress[0]: 16385 HTTP rules");
+}
+
 /* --- the check ---------------------------------------------------------------------- */
 
 static struct tw *rich(void)
@@ -513,6 +537,7 @@ int main(void)
 		cmocka_unit_test(test_long_attributions_are_counted),
 		cmocka_unit_test(test_ref_out_of_bounds),
 		cmocka_unit_test(test_refusals),
+		cmocka_unit_test(test_refused_patterns),
 		cmocka_unit_test(test_check_refuses),
 		cmocka_unit_test(test_check_survives_anything),
 	};
