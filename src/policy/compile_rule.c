@@ -114,23 +114,25 @@ int bf_compile_rules(struct bf_compiler *c)
 	return ret;
 }
 
-static bool cidr_matches(const struct bf_peer *peer, const struct bf_ident *ident)
+/* block: the peer's CIDR. */
+static bool cidr_matches(const struct bf_peer *peer, const struct bf_block *block,
+			 const struct bf_ident *ident)
 {
-	struct bf_block block = bf_block_of(&peer->cidr);
-
 	if (!ident->has_block || (ident->kind != BF_IDENT_CIDR && !peer->cidr_matches_endpoints))
 		return false;
-	if (!bf_block_holds(&block, &ident->block))
+	if (!bf_block_holds(block, &ident->block))
 		return false;
 	for (size_t e = 0; e < peer->except_count; e++) {
-		block = bf_block_of(&peer->except[e]);
-		if (bf_block_holds(&block, &ident->block))
+		struct bf_block except = bf_block_of(&peer->except[e]);
+
+		if (bf_block_holds(&except, &ident->block))
 			return false;
 	}
 	return true;
 }
 
-static bool peer_matches(const struct bf_peer *peer, const struct bf_ident *ident, bool egress)
+static bool peer_matches(const struct bf_peer *peer, const struct bf_block *block,
+			 const struct bf_ident *ident, bool egress)
 {
 	/* What the node itself sends is known by how it arrives and needs no rule. Who else
 	 * sends from its address (or forges it) is not the node. */
@@ -144,7 +146,7 @@ static bool peer_matches(const struct bf_peer *peer, const struct bf_ident *iden
 		       bf_selector_matches(&peer->selector, ident->endpoint->namespace,
 					   &ident->endpoint->labels, ident->ns_labels);
 	case BF_PEER_CIDR:
-		return cidr_matches(peer, ident);
+		return cidr_matches(peer, block, ident);
 	case BF_PEER_HOST:
 		return node;
 	case BF_PEER_WORLD:
@@ -163,13 +165,16 @@ int bf_rule_match_identities(struct bf_compiler *c, struct bf_crule *rule)
 	rule->idents = calloc(c->ident_count / 64 + 1, sizeof(*rule->idents));
 	if (!rule->idents)
 		return -ENOMEM;
-	for (size_t i = 0; i < c->ident_count; i++) {
-		bool hit = false;
+	for (size_t p = 0; p < rule->rule->peer_count; p++) {
+		const struct bf_peer *peer = &rule->rule->peers[p];
+		struct bf_block block = {0};
 
-		for (size_t p = 0; !hit && p < rule->rule->peer_count; p++)
-			hit = peer_matches(&rule->rule->peers[p], &c->idents[i],
-					   rule->rule->egress);
-		rule->idents[i / 64] |= (uint64_t)hit << (i % 64);
+		if (peer->kind == BF_PEER_CIDR)
+			block = bf_block_of(&peer->cidr);
+		for (size_t i = 0; i < c->ident_count; i++)
+			if (!bf_rule_has_ident(rule, i) &&
+			    peer_matches(peer, &block, &c->idents[i], rule->rule->egress))
+				rule->idents[i / 64] |= (uint64_t)1 << (i % 64);
 	}
 	return 0;
 }

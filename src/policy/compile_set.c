@@ -100,28 +100,60 @@ static int add_range(struct bf_buf *ranges, uint32_t first, uint32_t decision)
 	return ranges->error;
 }
 
-/* Sweeps over the keys; `active` counts how often each rule covers the current one. */
+/* The rules that cover the current key, ascending; most keys have few. */
+struct active {
+	uint32_t *count; /* by place: how many of the rule's ports cover the key */
+	uint32_t *v; /* places with a count */
+	size_t n;
+};
+
+static void step(struct active *a, const struct edge *e)
+{
+	uint32_t before = a->count[e->at];
+	size_t at = 0, end = a->n;
+
+	a->count[e->at] += (uint32_t)e->step;
+	if (before && a->count[e->at])
+		return;
+	while (at < end) {
+		size_t mid = at + (end - at) / 2;
+
+		if (a->v[mid] < e->at)
+			at = mid + 1;
+		else
+			end = mid;
+	}
+	if (before) {
+		memmove(a->v + at, a->v + at + 1, (--a->n - at) * sizeof(*a->v));
+	} else {
+		memmove(a->v + at + 1, a->v + at, (a->n++ - at) * sizeof(*a->v));
+		a->v[at] = e->at;
+	}
+}
+
+/* Sweeps over the keys from edge to edge. */
 static int ranges_of(struct builder *b, const uint32_t *rules, size_t n, const struct edge *edges,
 		     size_t edge_count, struct bf_buf *ranges)
 {
-	uint32_t *active = calloc(n + 1, sizeof(*active));
+	struct active active = {.count = calloc(n + 1, sizeof(*active.count)),
+				.v = calloc(n + 1, sizeof(*active.v))};
 	struct bf_buf match = {0};
 	uint32_t key = 0, decision;
-	int ret = active ? 0 : -ENOMEM;
+	int ret = active.count && active.v ? 0 : -ENOMEM;
 
 	for (size_t e = 0; !ret && key < KEY_END;) {
 		for (; e < edge_count && edges[e].key == key; e++)
-			active[edges[e].at] += (uint32_t)edges[e].step;
+			step(&active, &edges[e]);
 		match.n = 0;
-		for (size_t i = 0; i < n; i++)
-			if (active[i])
-				bf_buf_u32(&match, rules[i]);
+		for (size_t i = 0; i < active.n; i++)
+			bf_buf_u32(&match, rules[active.v[i]]);
 		ret = decide(b, &match, &decision);
 		ret = ret ?: add_range(ranges, key, decision);
 		key = e < edge_count ? edges[e].key : KEY_END;
 	}
 	bf_buf_free(&match);
-	free(active);
+	free(active.count);
+	free(active.v);
 	return ret;
 }
 
