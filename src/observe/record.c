@@ -18,11 +18,13 @@ bool bf_record_local_is_source(const struct bpfast_event *ev)
 
 static void add_time(struct bf_text *out, const struct bpfast_event *ev, int64_t offset_ns)
 {
-	int64_t ns = (int64_t)ev->time_ns + offset_ns;
+	int64_t ns = (int64_t)(ev->time_ns + (uint64_t)offset_ns);
 	time_t s = (time_t)(ns / 1000000000);
 	char buf[32];
 	struct tm tm;
 
+	if (ns < 0)
+		s = ns = 0;
 	gmtime_r(&s, &tm);
 	strftime(buf, sizeof(buf), "%Y-%m-%dT%H:%M:%S", &tm);
 	bf_text_printf(out, "\"%s.%09dZ\"", buf, (int)(ns % 1000000000));
@@ -140,8 +142,10 @@ static void add_l7(struct bf_text *out, const struct bpfast_event *ev, bool show
 	struct bf_text url = {0};
 
 	bf_text_printf(out, ",\"l7\":{\"type\":\"%s\"", response ? "RESPONSE" : "REQUEST");
+	/* JSON readers hold integers in 63 bits. */
 	if (response && ev->latency_ns)
-		bf_text_printf(out, ",\"latency_ns\":%llu", (unsigned long long)ev->latency_ns);
+		bf_text_printf(out, ",\"latency_ns\":%llu",
+			       (unsigned long long)ev->latency_ns & INT64_MAX);
 	bf_text_puts(out, ",\"http\":{");
 	if (response)
 		bf_text_printf(out, "\"code\":%u,", ev->status);
