@@ -216,10 +216,14 @@ static int get(struct bf_agent *a, struct bf_client *c, const json_t *args, json
 	return 0;
 }
 
+static int explain(struct bf_agent *a, struct bf_client *c, const json_t *args, json_t **result,
+		   struct bf_error *err)
+{
+	(void)c;
+	return bf_explain_command(a, args, result, err);
+}
+
 const struct bf_command bf_policy_commands[] = {
-	{"policy apply", apply},
-	{"policy delete", delete},
-	{"policy list", list},
-	{"policy get", get},
-	{NULL, NULL},
+	{"policy apply", apply}, {"policy delete", delete},   {"policy list", list},
+	{"policy get", get},	 {"policy explain", explain}, {NULL, NULL},
 };

@@ -52,6 +52,8 @@ static void add_labels(struct bf_text *out, const char *labels)
 static void add_side(struct bf_text *out, const char *key, uint32_t identity,
 		     const struct bf_view_endpoint *who, const struct bf_view *view)
 {
+	if (!identity && who)
+		identity = who->identity;
 	bf_text_printf(out, ",\"%s\":{\"identity\":%u", key, identity);
 	if (who) {
 		bf_text_puts(out, ",\"namespace\":");

@@ -50,6 +50,25 @@ static int copy_endpoints(struct bf_view *view, const struct bf_world *world)
 	return 0;
 }
 
+/* A record leaves out the identity of the endpoint it is about: the slot tells. */
+static void copy_own_identities(struct bf_view *view, const struct bf_image *image,
+				const struct bpfast_image *head)
+{
+	struct bpfast_image_endpoint e;
+	size_t i, at;
+
+	for (i = 0; i < view->endpoint_count; i++) {
+		if (view->endpoints[i].slot < 0 ||
+		    (uint32_t)view->endpoints[i].slot >= head->endpoint_count)
+			continue;
+		at = head->endpoint_off + (size_t)view->endpoints[i].slot * sizeof(e);
+		if (at + sizeof(e) > image->blob.len)
+			continue;
+		memcpy(&e, image->blob.data + at, sizeof(e));
+		view->endpoints[i].identity = e.identity;
+	}
+}
+
 static int copy_image(struct bf_view *view, const struct bf_image *image)
 {
 	struct bpfast_image head;
@@ -70,6 +89,7 @@ static int copy_image(struct bf_view *view, const struct bf_image *image)
 	if (image->blob.len < sizeof(head))
 		return 0;
 	memcpy(&head, image->blob.data, sizeof(head));
+	copy_own_identities(view, image, &head);
 	if (head.string_off > image->blob.len ||
 	    head.string_size > image->blob.len - head.string_off)
 		return 0;

@@ -13,6 +13,7 @@
 struct bf_view_endpoint {
 	char *name, *namespace;
 	int slot;
+	uint32_t identity; /* 0: not known */
 };
 
 struct bf_view_address {

@@ -47,9 +47,14 @@ static int make_view(void **state)
 	};
 	struct {
 		struct bpfast_image head;
+		struct bpfast_image_endpoint endpoint[5];
 		char strings[8 + sizeof(REF)];
-	} image = {.head = {.string_off = sizeof(struct bpfast_image),
-			    .string_size = 8 + sizeof(REF)}};
+	} image = {.head = {.endpoint_off = sizeof(struct bpfast_image),
+			    .endpoint_count = 5,
+			    .string_off = sizeof(struct bpfast_image) +
+					  5 * sizeof(struct bpfast_image_endpoint),
+			    .string_size = 8 + sizeof(REF)},
+		   .endpoint = {[2] = {.identity = WEB_ID}, [4] = {.identity = CART_ID}}};
 	struct bf_image im = {.blob = {.data = (uint8_t *)&image, .len = sizeof(image)},
 			      .identities = ids,
 			      .identity_count = 2};
@@ -78,8 +83,7 @@ static struct bpfast_event request(const char *text)
 		.time_ns = 5000000007,
 		.generation = 9,
 		.ref = 8,
-		.local_identity = WEB_ID,
-		.remote_identity = CART_ID,
+		.remote_identity = CART_ID, /* the own one is known by the slot */
 		.endpoint = 2,
 		.type = BPFAST_EV_HTTP_REQUEST,
 		.verdict = BPFAST_V_DROPPED,
@@ -162,6 +166,7 @@ static void a_denied_request(void **state)
 	expect(o, "flow.source.pod_name", "cart");
 	expect(o, "flow.source.labels.0", "k8s:app=cart");
 	expect(o, "flow.destination.pod_name", "web");
+	assert_int_equal(json_integer_value(at(o, "flow.destination.identity")), WEB_ID);
 	expect(o, "flow.destination.labels.1", "k8s:io.kubernetes.pod.namespace=shop");
 	expect(o, "flow.Type", "L7");
 	expect(o, "flow.l7.type", "REQUEST");
@@ -242,7 +247,6 @@ static void egress_to_the_world(void **state)
 	ev.type = BPFAST_EV_L3_L4;
 	ev.flags = BPFAST_EF_EGRESS;
 	ev.endpoint = 4;
-	ev.local_identity = CART_ID;
 	ev.remote_identity = BPFAST_ID_WORLD;
 	ev.protocol = IPPROTO_UDP;
 	ev.destination_port = 53;
