@@ -232,18 +232,50 @@ static void down_with_half_of_it_gone(void **state)
 	veth_gone("pod0");
 }
 
+/* The programs as they are: the kernel takes them, and adoption works with them. */
+static void the_real_programs(void **state)
+{
+	int ifindex = veth("pod0"), peer = (int)if_nametoindex("pod0p");
+	struct bf_datapath *dp = dp_open(false, false);
+	struct bpfast_metrics m;
+	uint64_t dropped = 0;
+
+	(void)state;
+	dp_attach(dp, ifindex, 3);
+	send_frame(peer);
+	assert_int_equal(bf_datapath_metrics(dp, &m), 0);
+	for (int r = 0; r < BPFAST_R_COUNT; r++)
+		dropped += m.dropped[BPFAST_EGRESS][r];
+	assert_int_equal(dropped, 1);
+	bf_datapath_close(dp);
+	dp = dp_open(false, true);
+	assert_true(is_attached(dp, ifindex));
+	send_frame(peer);
+	assert_int_equal(bf_datapath_metrics(dp, &m), 0);
+	for (int r = 0; r < BPFAST_R_COUNT; r++)
+		dropped += m.dropped[BPFAST_EGRESS][r];
+	assert_int_equal(dropped, 3);
+	bf_datapath_close(dp);
+	dp_down();
+	veth_gone("pod0");
+}
+
 int main(void)
 {
+	const struct CMUnitTest real[] = {
+		cmocka_unit_test(the_real_programs),
+	};
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(guards_tcx),
 		cmocka_unit_test(guards_clsact),
 		cmocka_unit_test(defaults_are_set),
 		cmocka_unit_test(adoption_tcx),
 		cmocka_unit_test(adoption_clsact),
-		cmocka_unit_test(down_with_half_of_it_gone),
 		cmocka_unit_test(records_outlive_the_agent),
 		cmocka_unit_test(metrics_are_summed_over_cpus),
+		cmocka_unit_test(down_with_half_of_it_gone),
 	};
+	int failed = cmocka_run_group_tests_name("datapath, real programs", real, env_enter, NULL);
 
-	return cmocka_run_group_tests_name("datapath", tests, env_enter, NULL);
+	return failed + cmocka_run_group_tests_name("datapath", tests, use_stubs, NULL);
 }
