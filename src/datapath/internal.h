@@ -24,16 +24,16 @@ enum bf_map {
 	BF_MAPS,
 };
 
-struct pod_bpf;
 struct ring_buffer;
 
 struct bf_datapath {
 	char pin_dir[PATH_MAX / 2];
 	char layout[32]; /* name of the subdirectory for this layout */
 	int lock_fd; /* pin_dir, flock'ed: one agent at a time */
-	struct pod_bpf *skel;
-	int map[BF_MAPS]; /* fds, owned by skel */
-	int prog[BF_DIRS]; /* fds, owned by skel */
+	char build[20]; /* a hash of the BPF object */
+	bool same_build; /* the pinned programs were taken as they are */
+	int map[BF_MAPS]; /* fds */
+	int prog[BF_DIRS]; /* fds */
 	uint32_t prog_id[BF_DIRS];
 	bool tcx;
 	const char *hook_why;
@@ -52,6 +52,15 @@ struct bf_datapath {
 /* Called between steps that a crash may separate; tests set it to die there. */
 extern void (*bf_datapath_step_hook)(const char *step);
 void bf_step(const char *step);
+
+/* --- load.c --- */
+
+extern const char *const bf_map_name[BF_MAPS];
+extern const char *const bf_prog_pin[BF_DIRS];
+
+/* Fills map[], prog[] and what belongs to them. *adopted: the maps were there. */
+int bf_load(struct bf_datapath *dp, const struct bf_datapath_options *options, bool *adopted,
+	    struct bf_error *err);
 
 /* --- kernel.c: what this kernel and this process can do; bpf(2) beyond libbpf 1.1 --- */
 
@@ -76,6 +85,8 @@ void bf_grace_close(struct bf_datapath *dp);
 /* --- pins.c: names under the pin directory --- */
 
 #define BF_PATH 1024
+/* PIN_DIR/LAYOUT/build/HASH/: all hooks of the layout run programs of that build. */
+#define BF_BUILD_DIR "build"
 /* Beside the layouts: PIN_DIR/qdisc/IFINDEX/ means that we made that device's qdisc. */
 #define BF_QDISC_DIR "qdisc"
 

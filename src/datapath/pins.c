@@ -5,6 +5,7 @@
  *   PIN_DIR/LAYOUT/maps/NAME           the maps
  *   PIN_DIR/LAYOUT/progs/{from,to}_ID  the programs now in use
  *   PIN_DIR/LAYOUT/links/IFINDEX_{from,to}  TCX links
+ *   PIN_DIR/LAYOUT/build/HASH/         a directory: whose programs these are
  *   PIN_DIR/qdisc/IFINDEX/             a directory: the clsact qdisc there was made by us
  */
 #include "datapath/internal.h"

@@ -76,16 +76,27 @@ static void adoption(bool force_clsact)
 {
 	int ifindex = veth("pod0");
 	struct bf_datapath *dp = dp_open(force_clsact, false);
-	uint32_t generation;
+	uint32_t generation, ids[BF_DIRS];
 	struct bf_error err;
 
 	assert_int_equal(install(dp, 4096, 7, &generation, &err), 0);
 	assert_int_equal(generation, 1);
 	bf_datapath_control(dp)->tcp_idle_s = 17;
 	dp_attach(dp, ifindex, 3);
+	memcpy(ids, dp->prog_id, sizeof(ids));
 	bf_datapath_close(dp);
 
+	/* The same build: the programs need not be verified once more. */
 	dp = dp_open(force_clsact, true);
+	assert_memory_equal(ids, dp->prog_id, sizeof(ids));
+	assert_true(is_attached(dp, ifindex));
+	bf_datapath_close(dp);
+
+	another_build();
+	dp = dp_open(force_clsact, true);
+	assert_int_not_equal(ids[0], dp->prog_id[0]);
+	assert_int_not_equal(ids[1], dp->prog_id[1]);
+	sh("test $(ls " PIN "/v*/progs | wc -l) = 2");
 	assert_true(is_attached(dp, ifindex));
 	assert_image(dp, 4096, 7);
 	assert_int_equal(bf_datapath_control(dp)->tcp_idle_s, 17);
@@ -248,6 +259,7 @@ static void the_real_programs(void **state)
 		dropped += m.dropped[BPFAST_EGRESS][r];
 	assert_int_equal(dropped, 1);
 	bf_datapath_close(dp);
+	another_build();
 	dp = dp_open(false, true);
 	assert_true(is_attached(dp, ifindex));
 	send_frame(peer);

@@ -47,7 +47,10 @@ static void agents_life(bool force_clsact, int a, int b)
 	MUST(install(dp, 38 << 10, 4, NULL, &err));
 	MUST(bf_datapath_detach(dp, b, &err));
 	bf_datapath_close(dp);
-	/* A second agent takes over, with hooks of the other kind. */
+	/* One of another build, and one that wants hooks of the other kind. */
+	MUST(system("rmdir " PIN "/v*/build/*"));
+	MUST(bf_datapath_open(&o, &dp, NULL, &err));
+	bf_datapath_close(dp);
 	o.force_clsact = !force_clsact;
 	MUST(bf_datapath_open(&o, &dp, NULL, &err));
 	bf_datapath_close(dp);

@@ -66,6 +66,7 @@ static void tcx_order_among_others(void **state)
 	assert_int_equal(bf_datapath_precedes(dp, ifindex, name, sizeof(name)), 0);
 	assert_string_equal(name, "first");
 	bf_datapath_close(dp);
+	another_build();
 	dp = dp_open(false, true);
 	for (int dir = 0; dir < BF_DIRS; dir++)
 		assert_chain(ifindex, dir, (uint32_t[]){f, dp->prog_id[dir], l}, 3);
@@ -102,6 +103,7 @@ static void clsact_order_among_others(void **state)
 	assert_int_equal(bf_datapath_precedes(dp, ifindex, name, sizeof(name)), 0);
 	assert_string_equal(name, "");
 	bf_datapath_close(dp);
+	another_build();
 	dp = dp_open(true, true);
 	for (int dir = 0; dir < BF_DIRS; dir++)
 		assert_filters(ifindex, dir, (uint32_t[]){dp->prog_id[dir], s, b}, 3);
@@ -230,8 +232,10 @@ static void adoption_without_a_gap(bool force_clsact)
 		for (;;)
 			send_frame(peer);
 	}
-	for (int i = 0; i < 4; i++)
+	for (int i = 0; i < 4; i++) {
+		another_build();
 		bf_datapath_close(dp_open(force_clsact, true));
+	}
 	/* And from one kind of hook to the other and back. */
 	bf_datapath_close(dp_open(!force_clsact, true));
 	bf_datapath_close(dp_open(force_clsact, true));
