@@ -84,4 +84,23 @@ static __always_inline const void *arena_at(__u32 off)
 	return base ? base + (off & bpfast_arena_mask) : 0;
 }
 
+static __always_inline int arena_open(struct arena_view *v)
+{
+	__u32 zero = 0;
+
+	v->base = bpf_map_lookup_elem(&bpfast_arena, &zero);
+	return v->base != 0;
+}
+
+/* The mask is read anew each time: from .rodata the verifier knows its value. */
+static __always_inline __u8 view_u8(const struct arena_view *v, __u32 off)
+{
+	return v->base[off & bpfast_arena_mask];
+}
+
+static __always_inline __u32 view_u32(const struct arena_view *v, __u32 off)
+{
+	return *(const __u32 *)(v->base + (off & bpfast_arena_mask & ~3u));
+}
+
 #endif

@@ -18,7 +18,7 @@
 #define GO_ON 100
 
 /* A later fragment goes where the first one went. */
-static __always_inline __u32 fragment(struct hook *h)
+static __noinline __u32 fragment(struct hook *h)
 {
 	struct packet *pkt = &h->scratch->pkt;
 	struct bpfast_frag_key key = {
@@ -51,7 +51,7 @@ static __always_inline __u32 fragment(struct hook *h)
 }
 
 /* DHCP: the answer comes from an address that no flow knows. One flow stands for "has asked". */
-static __always_inline int dhcp(struct hook *h)
+static __noinline int dhcp(struct hook *h)
 {
 	struct packet *pkt = &h->scratch->pkt;
 	struct bpfast_flow_key *key = &h->scratch->key;
@@ -89,7 +89,7 @@ static __noinline int record_flow(struct hook *h, struct bpfast_flow *flow, __u3
 
 	if (reason && reason < BPFAST_R_COUNT)
 		h->metrics->audited[reason]++;
-	return record_write(h, &r);
+	return record(h, &r);
 }
 
 static __always_inline int drop_decision(struct hook *h, const struct decision *d, __u32 egress,
@@ -106,7 +106,7 @@ static __always_inline int drop_decision(struct hook *h, const struct decision *
 	};
 
 	count_drop(h, reason);
-	record_write(h, &r);
+	record(h, &r);
 	return HOOK_DROP;
 }
 

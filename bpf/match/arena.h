@@ -46,6 +46,43 @@ static __always_inline const void *arena_at(__u32 off)
 
 #endif
 
+/*
+ * A view for loops: where the arena begins is looked up once, not for every
+ * byte. arena_open() first; false: there is none, and nothing may be read.
+ */
+struct arena_view {
+	const __u8 *base;
+};
+
+#ifdef __bpf__
+
+/* These three are in maps.h. */
+static __always_inline int arena_open(struct arena_view *v);
+static __always_inline __u8 view_u8(const struct arena_view *v, __u32 off);
+static __always_inline __u32 view_u32(const struct arena_view *v, __u32 off);
+
+#else
+
+static __always_inline int arena_open(struct arena_view *v)
+{
+	v->base = bf_arena_base;
+	return v->base != NULL;
+}
+
+static __always_inline __u8 view_u8(const struct arena_view *v, __u32 off)
+{
+	(void)v;
+	return *(const __u8 *)arena_at(off);
+}
+
+static __always_inline __u32 view_u32(const struct arena_view *v, __u32 off)
+{
+	(void)v;
+	return *(const __u32 *)arena_at(off & ~3u);
+}
+
+#endif
+
 static __always_inline __u32 arena_u32(__u32 off)
 {
 	const __u32 *p = arena_at(off & ~3u);

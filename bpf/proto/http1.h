@@ -15,6 +15,7 @@
 #include "bpfast/image.h"
 #include "bpfast/reasons.h"
 #include "match/dfa.h"
+#include "match/sets.h"
 
 /* Bytes of payload that a walk has at hand; a power of two. */
 #define HTTP_WINDOW 2048
@@ -96,7 +97,8 @@ struct http_walk {
 	__u32 set[HF_COUNT];
 	__u16 header_set[BPFAST_HEADER_SLOTS];
 	char text[64]; /* "METHOD TARGET", as far as it fits a flow */
-	__u32 text_len;
+	__u32 text_len; /* of "METHOD TARGET", more than fits where it was cut */
+	__u32 text_pos; /* the payload up to here is in text */
 	__u32 image; /* arena offset of the image under which a new head begins */
 	__u32 generation;
 	__u32 ruleset; /* arena offset, for a new head; 0 for responses */
@@ -113,6 +115,7 @@ struct http_walk {
 	__u64 head_requests; /* see struct bpfast_flow */
 	__u32 status; /* responses: of the last head */
 	__u32 upgraded; /* the server has answered 101 */
+	struct sets sets; /* of the request being judged; too large for the stack */
 	__u8 window[HTTP_WINDOW + 64];
 };
 
@@ -174,6 +177,7 @@ static __always_inline __u8 http_nth(__u64 eight, __u32 n)
 }
 
 #define HTTP_VERSION_BYTES 0x002e312f50545448ull /* "HTTP/1." */
+#define HTTP_VERSION_11_BYTES 0x312e312f50545448ull /* "HTTP/1.1" */
 #define HTTP_CHUNKED_BYTES 0x0064656b6e756863ull /* "chunked" */
 
 /* 0 to 15, or 16: not a hexadecimal digit. */
@@ -233,30 +237,75 @@ static __always_inline int http_skip(struct http_walk *w)
 	return 0;
 }
 
+/* Eight bytes of the window at pos; the window has slack behind its end. */
+static __always_inline __u64 http_eight(const struct http_walk *w, __u32 pos)
+{
+	const __u8 *p = &w->window[(pos - w->window_off) & (HTTP_WINDOW - 1)];
+	__u64 eight;
+
+#ifdef __bpf__
+	eight = *(const __u64 *)p; /* every machine that we build for loads unaligned words */
+#else
+	__builtin_memcpy(&eight, p, 8);
+#endif
+	return eight;
+}
+
+/* Not 0 where one of eight bytes is below 0x20 or 0x7f: the top bit of each such byte, and
+ * perhaps of one behind it. Bytes over 0x7f never. */
+static __always_inline __u64 http_controls(__u64 eight)
+{
+	const __u64 ones = 0x0101010101010101ull, tops = 0x8080808080808080ull;
+	__u64 below = (eight - 0x20 * ones) & ~eight, del = eight ^ (0x7f * ones);
+
+	return (below | ((del - ones) & ~del)) & tops;
+}
+
 /*
- * The value of a header that no rule and no framing reads: to the CR.
+ * The rest of a value that no rule and no framing reads, to behind its CR.
  * Servers agree on what may stand in it; CR, LF and NUL alone do not.
  */
-static __always_inline void http_value_skip(struct http_walk *w)
+ARENA_GLOBAL __u32 http_value_end(struct http_walk *w, __u32 pos, __u32 limit)
 {
-	__u32 pos = w->pos, limit = http_limit(w);
-
-	for (int i = 0; i < HTTP_RUN; i++) {
+	if (!w)
+		return pos;
+	for (int i = 0; i < HTTP_RUN / 4; i++) {
+		if (pos + 8 > limit || http_controls(http_eight(w, pos)))
+			break;
+		pos += 8;
+	}
+	for (int i = 0; i < HTTP_RUN / 4; i++) {
 		__u8 c;
 
 		if (pos >= limit)
 			break;
 		c = http_byte(w, pos);
+		pos++;
 		if (!http_is(c, HC_VALUE)) {
 			if (c != '\r')
 				http_refuse(w, BPFAST_R_HTTP_HEADER);
 			w->st.state = H1_LINE_LF;
-			pos++;
 			break;
 		}
-		pos++;
 	}
-	http_took(w, pos);
+	return pos;
+}
+
+/* Behind a CR: takes the LF along where it is at hand, and begins the next line. */
+static __always_inline __u32 http_line_end(struct http_walk *w, __u32 pos, __u32 limit)
+{
+	if (w->st.state != H1_LINE_LF || pos >= limit || http_byte(w, pos) != '\n')
+		return pos;
+	w->st.state = H1_NAME;
+	w->st.bits &= ~HB_ELEMENT;
+	return pos + 1;
+}
+
+static __always_inline void http_value_skip(struct http_walk *w)
+{
+	__u32 limit = http_limit(w), pos = http_value_end(w, w->pos, limit);
+
+	http_took(w, http_line_end(w, pos, limit));
 }
 
 /* Content-Length: digits between blanks (RFC 9110, section 8.6), read into body_left. */
@@ -331,9 +380,14 @@ static __always_inline void http_value_encoding(struct http_walk *w)
  * Extensions are refused where `strict`, else skipped. Sizes past 60 bits are
  * refused: servers wrap or stop at different places.
  */
-static __always_inline void http_chunk_size(struct http_walk *w, int strict)
+ARENA_GLOBAL int http_chunk_size(struct http_walk *w, int strict)
 {
-	__u32 pos = w->pos, limit = http_limit(w);
+	__u32 pos, limit;
+
+	if (!w)
+		return 0;
+	pos = w->pos;
+	limit = http_limit(w);
 
 	for (int i = 0; i < 20; i++) {
 		__u32 digit;
@@ -362,6 +416,7 @@ static __always_inline void http_chunk_size(struct http_walk *w, int strict)
 		}
 	}
 	http_took(w, pos);
+	return 0;
 }
 
 /* Behind the LF of a chunk's size line: its data, or the trailer section. */
@@ -390,13 +445,19 @@ static __always_inline void http_chunk_next(struct http_walk *w)
 
 /*
  * A header's name to its colon, by the automaton at `dfa`. On the colon,
- * *name is what it accepts with; until then ~0.
+ * *name is what it accepts with; until then ~0. The value of a header of no
+ * interest is skipped in the same step.
  */
 static __always_inline void http_name(struct http_walk *w, __u32 dfa, __u32 *name)
 {
 	__u32 pos = w->pos, limit = http_limit(w), state = w->st.dfa[0];
+	struct arena_view view;
 
 	*name = ~0u;
+	if (!arena_open(&view)) {
+		http_refuse(w, BPFAST_R_INTERNAL);
+		return;
+	}
 	if (!(w->st.bits & HB_BEGUN)) {
 		state = dfa_start(dfa);
 		w->st.bits |= HB_BEGUN;
@@ -417,7 +478,7 @@ static __always_inline void http_name(struct http_walk *w, __u32 dfa, __u32 *nam
 			*name = dfa_accept(dfa, state);
 			break;
 		}
-		state = dfa_next(dfa, state, c);
+		state = dfa_step(&view, dfa, state, c);
 		if (!state)
 			break;
 	}
@@ -425,6 +486,14 @@ static __always_inline void http_name(struct http_walk *w, __u32 dfa, __u32 *nam
 	if (!state || (*name != ~0u && (*name & 0xff) == BPFAST_HN_INVALID))
 		http_refuse(w, BPFAST_R_HTTP_HEADER);
 	w->st.dfa[0] = state;
+	if (*name == BPFAST_HN_OTHER) {
+		w->st.state = H1_VALUE;
+		w->st.name = BPFAST_HN_OTHER;
+		w->st.bits &= ~HB_ELEMENT;
+		pos = http_value_end(w, pos, limit);
+		pos = http_line_end(w, pos, limit);
+		*name = ~0u;
+	}
 	http_took(w, pos);
 }
 

@@ -6,7 +6,6 @@
  * automata along, and judges each head at its last byte.
  */
 #include "proto/http1.h"
-#include "match/sets.h"
 
 /* Arena offset of a member of the ruleset that judges the current head. */
 #define RULESET_FIELD(w, member)                                                                   \
@@ -50,6 +49,7 @@ static __always_inline void request_begin(struct http_walk *w)
 	w->st.body_left = 0;
 	w->st.value = 0;
 	w->text_len = 0;
+	w->text_pos = w->pos;
 	for (int i = 0; i < HF_COUNT; i++)
 		w->set[i] = HTTP_SET_UNSEEN;
 	for (int i = 0; i < BPFAST_HEADER_SLOTS; i++)
@@ -70,11 +70,41 @@ static __always_inline __u32 request_garbage(const struct http_walk *w, __u8 c)
 	return BPFAST_R_HTTP_NOT_HTTP;
 }
 
-static __always_inline void request_text(struct http_walk *w, __u8 c)
+/*
+ * Keeps the beginning of "METHOD TARGET" for records: from where the last
+ * call stopped to pos. Mostly the line lies whole in the window.
+ */
+static __always_inline void request_text(struct http_walk *w, __u32 pos)
 {
-	if (w->text_len < sizeof(w->text))
-		w->text[w->text_len & 63] = c;
-	w->text_len++;
+	__u32 from = w->text_pos, n = pos - from, have = w->text_len;
+
+	w->text_pos = pos;
+	if (!have) {
+		for (__u32 i = 0; i < sizeof(w->text); i += 8) {
+			__u64 eight = http_eight(w, from + i);
+
+			__builtin_memcpy(w->text + i, &eight, 8);
+		}
+		w->text_len = n;
+		return;
+	}
+	w->text_len = have + n;
+	for (__u32 i = 0; i < sizeof(w->text); i++) {
+		__u32 to = have + i;
+
+		if (i >= n || to >= sizeof(w->text))
+			break;
+		__asm__ volatile("" : "+r"(to)); /* or the compiler takes the mask away */
+		w->text[to & (sizeof(w->text) - 1)] = http_byte(w, from + i);
+	}
+}
+
+/* The same where the line is not complete, at the end of the window or of the segment. */
+ARENA_GLOBAL int request_text_keep(struct http_walk *w)
+{
+	if (w)
+		request_text(w, w->pos);
+	return 0;
 }
 
 static __always_inline void request_method(struct http_walk *w)
@@ -82,7 +112,12 @@ static __always_inline void request_method(struct http_walk *w)
 	__u32 dfa = request_dfa(w, RULESET_FIELD(w, method_dfa_off));
 	__u32 pos = w->pos, limit = http_limit(w), n = w->st.value, state = w->st.dfa[0];
 	__u64 name = (__u64)w->st.dfa[2] << 32 | w->st.dfa[1];
+	struct arena_view view;
 
+	if (!arena_open(&view)) {
+		http_refuse(w, BPFAST_R_INTERNAL);
+		return;
+	}
 	if (!n) {
 		state = dfa ? dfa_start(dfa) : 0;
 		name = 0;
@@ -94,7 +129,6 @@ static __always_inline void request_method(struct http_walk *w)
 			break;
 		c = http_byte(w, pos);
 		pos++;
-		request_text(w, c);
 		if (c == ' ' && n) {
 			if (dfa)
 				w->set[HF_METHOD] = dfa_accept(dfa, state);
@@ -114,7 +148,7 @@ static __always_inline void request_method(struct http_walk *w)
 		}
 		name = n < 8 ? name << 8 | c : ~0ull;
 		if (dfa)
-			state = dfa_next(dfa, state, c);
+			state = dfa_step(&view, dfa, state, c);
 		n++;
 	}
 	w->st.value = n;
@@ -197,8 +231,9 @@ static __always_inline void target_percent(struct http_walk *w, __u32 path, __u3
 }
 
 /* The target is complete. */
-static __always_inline void target_end(struct http_walk *w, __u32 path, __u32 target)
+static __always_inline void target_end(struct http_walk *w, __u32 path, __u32 target, __u32 pos)
 {
+	request_text(w, pos);
 	if (w->st.bits & (HB_DOT2 | HB_PERCENT1 | HB_PERCENT2)) {
 		http_refuse(w, BPFAST_R_HTTP_TARGET);
 		return;
@@ -213,10 +248,11 @@ static __always_inline void target_end(struct http_walk *w, __u32 path, __u32 ta
 }
 
 /* A byte of the target that does not just stand for itself. */
-static __always_inline void target_special(struct http_walk *w, __u32 path, __u32 target, __u8 c)
+static __always_inline void target_special(struct http_walk *w, __u32 path, __u32 target, __u32 pos,
+					   __u8 c)
 {
 	if (c == ' ') {
-		target_end(w, path, target);
+		target_end(w, path, target, pos);
 	} else if (w->st.bits & HB_QUERY) {
 		/* '#', controls, bytes over 0x7f: not part of any target */
 		http_refuse(w,
@@ -246,78 +282,92 @@ static __always_inline void target_special(struct http_walk *w, __u32 path, __u3
 	}
 }
 
-/*
- * Request target (RFC 9112, section 3.2): origin-form, and "*" for OPTIONS.
- * Only origin-form names one resource for every server.
- */
-static __always_inline void request_target(struct http_walk *w)
+/* Which bytes only stand for themselves here: a class, or 0 for none. */
+static __always_inline __u32 target_plain(const struct http_walk *w)
 {
-	__u32 path = request_dfa(w, RULESET_FIELD(w, path_dfa_off));
-	__u32 target = request_dfa(w, RULESET_FIELD(w, target_dfa_off));
-	__u32 pos = w->pos, limit = http_limit(w), plain, a, b;
+	if (w->st.bits & HB_QUERY)
+		return HC_QUERY;
+	return w->st.bits & (HB_SHAPE & ~HB_SEGMENT) ? 0 : HC_PATH;
+}
 
-	if (!(w->st.bits & HB_BEGUN)) {
-		__u8 c = http_byte(w, pos);
+/* A slash, or a dot within a segment: plain too, where no slash is before it. */
+static __always_inline int target_slash(__u32 plain, __u32 segment, __u8 c)
+{
+	return plain == HC_PATH && !segment && (c == '/' || c == '.');
+}
 
-		w->st.bits |= HB_BEGUN;
-		w->st.dfa[0] = path ? dfa_start(path) : 0;
-		w->st.dfa[1] = target ? dfa_start(target) : 0;
-		if (c == '*' && w->st.bits & HB_OPTIONS)
-			w->st.bits |= HB_ASTERISK;
-		else if (c != '/')
-			http_refuse(w, BPFAST_R_HTTP_TARGET);
-	}
-	if (w->st.bits & HB_ASTERISK) {
-		__u8 c = http_byte(w, pos);
+/* The common case, quickly: a run of plain bytes, single slashes among them. */
+ARENA_GLOBAL int target_run(struct http_walk *w, __u32 path, __u32 target, __u32 plain)
+{
+	struct arena_view view;
+	__u32 pos, limit, segment, a, b;
 
-		request_text(w, c);
-		if (c == '*' && !(w->st.bits & HB_BLANK)) {
-			target_feed(w, path, target, c);
-			w->st.bits |= HB_BLANK; /* here: the asterisk was read */
-		} else if (c == ' ') {
-			target_end(w, path, target);
-		} else {
-			http_refuse(w, BPFAST_R_HTTP_TARGET);
-		}
-		http_took(w, pos + 1);
-		return;
-	}
-
-	/* The common case, quickly: bytes that stand for themselves. */
+	if (!w || !arena_open(&view))
+		return 0;
+	pos = w->pos;
+	limit = http_limit(w);
+	segment = w->st.bits & HB_SEGMENT;
 	a = w->st.dfa[0];
 	b = w->st.dfa[1];
-	if (w->st.bits & HB_QUERY) {
-		path = 0;
-		plain = HC_QUERY;
-	} else {
-		plain = w->st.bits & HB_SHAPE ? 0 : HC_PATH;
-	}
 	for (int i = 0; i < HTTP_RUN; i++) {
 		__u8 c;
 
 		if (pos >= limit)
 			break;
 		c = http_byte(w, pos);
-		if (!http_is(c, plain))
+		if (!http_is(c, plain) && !target_slash(plain, segment, c))
 			break;
+		segment = c == '/' ? HB_SEGMENT : 0;
 		if (path)
-			a = dfa_next(path, a, c);
+			a = dfa_step(&view, path, a, c);
 		if (target)
-			b = dfa_next(target, b, c);
-		request_text(w, c);
+			b = dfa_step(&view, target, b, c);
 		pos++;
 	}
 	w->st.dfa[0] = a;
 	w->st.dfa[1] = b;
-	if (pos < limit && pos - w->pos < HTTP_RUN) {
-		__u8 c = http_byte(w, pos);
-
-		if (c != ' ')
-			request_text(w, c);
-		pos++;
-		target_special(w, path, target, c);
-	}
+	w->st.bits = (w->st.bits & ~HB_SEGMENT) | (plain == HC_PATH ? segment : 0);
 	http_took(w, pos);
+	return 0;
+}
+
+/*
+ * Request target (RFC 9112, section 3.2): origin-form, and "*" for OPTIONS.
+ * Only origin-form names one resource for every server. "PRI *" is how HTTP/2
+ * begins (RFC 9113, section 3.4): let through to the version, which refuses it.
+ */
+static __always_inline void request_target(struct http_walk *w)
+{
+	__u32 path = request_dfa(w, RULESET_FIELD(w, path_dfa_off));
+	__u32 target = request_dfa(w, RULESET_FIELD(w, target_dfa_off));
+	__u32 plain = target_plain(w);
+	__u8 c = http_byte(w, w->pos);
+
+	if (!(w->st.bits & HB_BEGUN)) {
+		w->st.bits |= HB_BEGUN;
+		if (c == '*' && (w->st.bits & HB_OPTIONS || w->st.dfa[1] == 0x505249))
+			w->st.bits |= HB_ASTERISK;
+		else if (c != '/')
+			http_refuse(w, BPFAST_R_HTTP_TARGET);
+		w->st.dfa[0] = path ? dfa_start(path) : 0;
+		w->st.dfa[1] = target ? dfa_start(target) : 0;
+	}
+	if (w->st.bits & HB_ASTERISK) {
+		if (c == '*' && !(w->st.bits & HB_BLANK)) {
+			target_feed(w, path, target, c);
+			w->st.bits |= HB_BLANK; /* here: the asterisk was read */
+		} else if (c == ' ') {
+			target_end(w, path, target, w->pos);
+		} else {
+			http_refuse(w, BPFAST_R_HTTP_TARGET);
+		}
+	} else if (http_is(c, plain) || target_slash(plain, w->st.bits & HB_SEGMENT, c)) {
+		target_run(w, w->st.bits & HB_QUERY ? 0 : path, target, plain);
+		return;
+	} else {
+		target_special(w, path, target, w->pos, c);
+	}
+	http_took(w, w->pos + 1);
 }
 
 /* "HTTP/1.0" or "HTTP/1.1" and CRLF. */
@@ -325,6 +375,11 @@ static __always_inline void request_version(struct http_walk *w)
 {
 	__u32 pos = w->pos, limit = http_limit(w), n = w->st.value;
 
+	if (!n && pos + 10 <= limit && http_eight(w, pos) == HTTP_VERSION_11_BYTES &&
+	    http_byte(w, pos + 8) == '\r' && http_byte(w, pos + 9) == '\n') {
+		pos += 10;
+		n = 10;
+	}
 	for (int i = 0; i < 10; i++) {
 		__u8 c;
 
@@ -386,17 +441,20 @@ static __always_inline void request_header(struct http_walk *w, __u32 name)
 
 /*
  * A value that rules read, without its outer blanks: dfa[0] has read all of
- * it, dfa[1] all up to the last byte that is not blank.
+ * it, dfa[1] all up to the last byte that is not blank. Its CR ends it.
  */
-static __always_inline void request_value_match(struct http_walk *w, __u32 dfa, __u32 slot)
+ARENA_GLOBAL int value_run(struct http_walk *w, __u32 dfa)
 {
-	__u32 pos = w->pos, limit = http_limit(w), state = w->st.dfa[0], last = w->st.dfa[1];
-	__u32 begun = w->st.bits & HB_BEGUN, done = 0;
+	__u32 pos, limit, state, last, begun;
+	struct arena_view view;
 
-	if (!w->st.value) {
-		state = last = dfa_start(dfa);
-		w->st.value = 1;
-	}
+	if (!w || !arena_open(&view))
+		return 0;
+	pos = w->pos;
+	limit = http_limit(w);
+	state = w->st.dfa[0];
+	last = w->st.dfa[1];
+	begun = w->st.bits & HB_BEGUN;
 	for (int i = 0; i < HTTP_RUN; i++) {
 		__u8 c;
 
@@ -404,32 +462,46 @@ static __always_inline void request_value_match(struct http_walk *w, __u32 dfa, 
 			break;
 		c = http_byte(w, pos);
 		pos++;
-		if (c == ' ' || c == '\t') {
-			if (begun)
-				state = dfa_next(dfa, state, c);
-		} else if (http_is(c, HC_VALUE)) {
-			begun = HB_BEGUN;
-			state = last = dfa_next(dfa, state, c);
-		} else {
+		if (!http_is(c, HC_VALUE)) {
 			if (c != '\r')
 				http_refuse(w, BPFAST_R_HTTP_HEADER);
-			done = 1;
+			w->st.state = H1_LINE_LF;
 			break;
 		}
+		if (c != ' ' && c != '\t')
+			begun = HB_BEGUN;
+		else if (!begun)
+			continue;
+		state = dfa_step(&view, dfa, state, c);
+		if (c != ' ' && c != '\t')
+			last = state;
 	}
 	w->st.dfa[0] = state;
 	w->st.dfa[1] = last;
 	w->st.bits |= begun;
 	http_took(w, pos);
-	if (!done)
+	return 0;
+}
+
+/* slot: of the header, or BPFAST_HEADER_SLOTS for Host. */
+static __always_inline void request_value_match(struct http_walk *w, __u32 dfa, __u32 slot)
+{
+	__u32 set;
+
+	if (!w->st.value) {
+		w->st.dfa[0] = dfa_start(dfa);
+		w->st.dfa[1] = w->st.dfa[0];
+		w->st.value = 1;
+	}
+	value_run(w, dfa);
+	if (w->st.state != H1_LINE_LF)
 		return;
-	w->st.state = H1_LINE_LF;
-	last = dfa_accept(dfa, last);
+	set = dfa_accept(dfa, w->st.dfa[1]);
 	if (slot >= BPFAST_HEADER_SLOTS)
-		w->set[HF_HOST] = last;
+		w->set[HF_HOST] = set;
 	else if (w->header_set[slot] == HTTP_SLOT_UNSEEN)
-		w->header_set[slot] = (__u16)last;
-	else if (w->header_set[slot] != (__u16)last) /* unlike values: as if it were not there */
+		w->header_set[slot] = (__u16)set;
+	else if (w->header_set[slot] != (__u16)set) /* unlike values: as if it were not there */
 		w->header_set[slot] = (__u16)request_absent(w, slot);
 }
 
@@ -486,11 +558,11 @@ static __always_inline __u32 request_set(const struct http_walk *w, __u32 field)
  */
 static __always_inline __u32 request_match(struct http_walk *w, __u32 fields)
 {
-	struct sets sets = {
-		.base = request_image(w) + RULESET_FIELD(w, set_off),
-		.words = RULESET_FIELD(w, words),
-	};
+	struct sets *sets = &w->sets;
 
+	sets->base = request_image(w) + RULESET_FIELD(w, set_off);
+	sets->words = RULESET_FIELD(w, words);
+	sets->count = 0;
 	for (__u32 i = 0; i < HF_COUNT + BPFAST_HEADER_SLOTS; i++) {
 		__u32 set;
 
@@ -498,9 +570,9 @@ static __always_inline __u32 request_match(struct http_walk *w, __u32 fields)
 			break;
 		set = request_set(w, i);
 		if (set != HTTP_SET_UNSEEN)
-			sets_add(&sets, set);
+			sets_add(sets, set);
 	}
-	return sets_first(&sets, RULESET_FIELD(w, rule_count));
+	return sets_first(sets, RULESET_FIELD(w, rule_count));
 }
 
 /* The LF of the empty line was read: the verdict, and what follows. */
@@ -554,38 +626,72 @@ ARENA_GLOBAL int request_check_line(struct http_walk *w)
 	return 0;
 }
 
-/* One step. The window holds at least one byte at pos where the state reads bytes. */
-ARENA_GLOBAL int request_step(struct http_walk *w)
+/* The verifier reads each of these once and by itself. */
+ARENA_GLOBAL int request_method_step(struct http_walk *w)
 {
+	if (w)
+		request_method(w);
+	return 0;
+}
+
+ARENA_GLOBAL int request_target_step(struct http_walk *w)
+{
+	if (w)
+		request_target(w);
+	return 0;
+}
+
+ARENA_GLOBAL int request_version_step(struct http_walk *w)
+{
+	if (w)
+		request_version(w);
+	return 0;
+}
+
+ARENA_GLOBAL int request_name_step(struct http_walk *w)
+{
+	__u32 name;
+
 	if (!w)
 		return 0;
+	http_name(w, request_dfa(w, RULESET_FIELD(w, name_dfa_off)), &name);
+	if (name != ~0u && !w->reason)
+		request_header(w, name);
+	return 0;
+}
+
+ARENA_GLOBAL int request_value_step(struct http_walk *w)
+{
+	if (w)
+		request_value(w);
+	return 0;
+}
+
+/* One step. The window holds at least one byte at pos where the state reads bytes. */
+static __always_inline void request_step(struct http_walk *w)
+{
 	w->event = HE_NONE;
 	switch (w->st.state) {
 	case H1_START:
 		request_begin(w);
 		break;
 	case H1_METHOD:
-		request_method(w);
+		request_method_step(w);
 		break;
 	case H1_TARGET:
-		request_target(w);
+		request_target_step(w);
 		break;
 	case H1_VERSION:
-		request_version(w);
+		request_version_step(w);
 		break;
 	case H1_LINE_LF:
 		http_name_begin(w);
 		break;
-	case H1_NAME: {
-		__u32 name;
-
-		http_name(w, request_dfa(w, RULESET_FIELD(w, name_dfa_off)), &name);
-		if (name != ~0u && !w->reason)
-			request_header(w, name);
+	case H1_NAME:
+		request_name_step(w);
 		break;
-	}
 	case H1_VALUE:
-		request_value(w);
+		request_value_step(w);
 		break;
 	case H1_END_LF:
 		http_expect(w, '\n', H1_START, BPFAST_R_HTTP_HEADER);
@@ -616,7 +722,6 @@ ARENA_GLOBAL int request_step(struct http_walk *w)
 	default:
 		http_refuse(w, BPFAST_R_INTERNAL);
 	}
-	return 0;
 }
 
 #endif

@@ -116,17 +116,50 @@ static __always_inline void response_end(struct http_walk *w)
 	w->event = HE_MESSAGE;
 }
 
-ARENA_GLOBAL int response_step(struct http_walk *w)
+ARENA_GLOBAL int response_status_step(struct http_walk *w)
 {
+	if (w)
+		response_status(w);
+	return 0;
+}
+
+ARENA_GLOBAL int response_name_step(struct http_walk *w)
+{
+	__u32 name;
+
 	if (!w)
 		return 0;
+	http_name(w, response_names(w), &name);
+	if (name != ~0u && !w->reason)
+		response_header(w, name);
+	return 0;
+}
+
+ARENA_GLOBAL int response_value_step(struct http_walk *w)
+{
+	__u32 known;
+
+	if (!w)
+		return 0;
+	known = w->st.bits & HB_TRAILER ? 0 : w->st.name & 0xff;
+	if (known == BPFAST_HN_CONTENT_LENGTH)
+		http_value_length(w);
+	else if (known == BPFAST_HN_TRANSFER_ENCODING)
+		http_value_encoding(w);
+	else
+		http_value_skip(w);
+	return 0;
+}
+
+static __always_inline void response_step(struct http_walk *w)
+{
 	w->event = HE_NONE;
 	switch (w->st.state) {
 	case H1_START:
 		response_begin(w);
 		break;
 	case H1_STATUS:
-		response_status(w);
+		response_status_step(w);
 		break;
 	case H1_REASON:
 		http_value_skip(w);
@@ -134,25 +167,12 @@ ARENA_GLOBAL int response_step(struct http_walk *w)
 	case H1_LINE_LF:
 		http_name_begin(w);
 		break;
-	case H1_NAME: {
-		__u32 name;
-
-		http_name(w, response_names(w), &name);
-		if (name != ~0u && !w->reason)
-			response_header(w, name);
+	case H1_NAME:
+		response_name_step(w);
 		break;
-	}
-	case H1_VALUE: {
-		__u32 known = w->st.bits & HB_TRAILER ? 0 : w->st.name & 0xff;
-
-		if (known == BPFAST_HN_CONTENT_LENGTH)
-			http_value_length(w);
-		else if (known == BPFAST_HN_TRANSFER_ENCODING)
-			http_value_encoding(w);
-		else
-			http_value_skip(w);
+	case H1_VALUE:
+		response_value_step(w);
 		break;
-	}
 	case H1_END_LF:
 		http_expect(w, '\n', H1_START, BPFAST_R_HTTP_HEADER);
 		if (w->reason)
@@ -192,7 +212,6 @@ ARENA_GLOBAL int response_step(struct http_walk *w)
 		w->reason = BPFAST_R_NONE;
 		w->st.state = H1_UNKNOWN;
 	}
-	return 0;
 }
 
 #endif

@@ -21,39 +21,44 @@ struct record {
 	__u64 latency_ns;
 	__u32 status;
 	__u32 text_len; /* of scratch->walk.text */
+	__u32 slot; /* of the endpoint */
 };
 
-static __always_inline int record_wanted(struct hook *h, __u64 now)
+static __always_inline int record_wanted(struct scratch *s, const struct bpfast_control *control,
+					 struct bpfast_metrics *metrics, __u64 now)
 {
-	struct scratch *s = h->scratch;
-
-	if (h->control->observed)
+	if (control->observed)
 		return 1;
 	if (now - s->record_window_ns >= RECORD_WINDOW_NS) {
 		s->record_window_ns = now;
 		s->record_window_count = 0;
 	}
-	if (s->record_window_count >= h->control->records_per_second) {
-		h->metrics->records_limited++;
+	if (s->record_window_count >= control->records_per_second) {
+		metrics->records_limited++;
 		return 0;
 	}
 	s->record_window_count++;
 	return 1;
 }
 
-static __noinline int record_write(struct hook *h, const struct record *r)
+ARENA_GLOBAL int record_write(struct scratch *s, const struct record *r)
 {
-	struct scratch *s = h->scratch;
-	struct packet *pkt = &s->pkt;
+	__u32 zero = 0, n;
+	struct bpfast_metrics *metrics = bpf_map_lookup_elem(&bpfast_metrics, &zero);
+	struct bpfast_control *control = bpf_map_lookup_elem(&bpfast_control, &zero);
 	struct bpfast_event *ev;
-	__u64 now = bpf_ktime_get_ns();
-	__u32 n;
+	struct packet *pkt;
+	__u64 now;
 
-	if (!record_wanted(h, now))
+	if (!s || !r || !metrics || !control)
+		return 0;
+	pkt = &s->pkt;
+	now = bpf_ktime_get_ns();
+	if (!record_wanted(s, control, metrics, now))
 		return 0;
 	ev = bpf_ringbuf_reserve(&bpfast_events, sizeof(*ev), 0);
 	if (!ev) {
-		h->metrics->records_lost++;
+		metrics->records_lost++;
 		return 0;
 	}
 	ev->time_ns = now;
@@ -63,11 +68,11 @@ static __noinline int record_write(struct hook *h, const struct record *r)
 	ev->local_identity = 0;
 	ev->remote_identity = r->remote_identity;
 	ev->length = pkt->ip_len;
-	ev->endpoint = h->endpoint ? h->endpoint->slot : 0;
+	ev->endpoint = (__u16)r->slot;
 	ev->type = r->type;
 	ev->verdict = r->verdict;
 	ev->reason = r->reason;
-	ev->flags = r->flags | (h->from_host ? BPFAST_EF_FROM_HOST : 0);
+	ev->flags = r->flags;
 	ev->protocol = pkt->protocol;
 	ev->ip_version = pkt->ip_version;
 	__builtin_memcpy(ev->source, pkt->source, 16);
@@ -90,8 +95,17 @@ static __noinline int record_write(struct hook *h, const struct record *r)
 	if (n)
 		__builtin_memcpy(ev->text, s->walk.text, sizeof(s->walk.text));
 	bpf_ringbuf_submit(ev, BPF_RB_NO_WAKEUP);
-	h->metrics->records_written++;
+	metrics->records_written++;
 	return 0;
+}
+
+/* Writes a record of the packet in hand. */
+static __always_inline int record(struct hook *h, struct record *r)
+{
+	r->slot = h->endpoint ? h->endpoint->slot : 0;
+	if (h->from_host)
+		r->flags |= BPFAST_EF_FROM_HOST;
+	return record_write(h->scratch, r);
 }
 
 #endif

@@ -39,11 +39,12 @@ static __always_inline int is_unspecified(const __u8 *addr)
 }
 
 /* ICMPv6 that a pod may send on its link: what it says of itself must be its own. */
-static __always_inline __u32 check_link_control(struct hook *h)
+static __noinline __u32 check_link_control(struct hook *h)
 {
 	struct scratch *s = h->scratch;
 	struct packet *pkt = &s->pkt;
-	__u8 hop_limit = *at(s, pkt->l3_off + 7), target[16];
+	__u8 target[16] __attribute__((aligned(8)));
+	__u8 hop_limit = *at(s, pkt->l3_off + 7);
 
 	/* Only from the link itself (RFC 4861, section 6.1 and 7.1). MLD says 1 (RFC 3810). */
 	if (pkt->icmp_type >= 133 && pkt->icmp_type <= 137 && hop_limit != 255)
@@ -57,7 +58,7 @@ static __always_inline __u32 check_link_control(struct hook *h)
 	    !is_own(h->endpoint, pkt->source))
 		return BPFAST_R_SOURCE_NOT_OWN;
 	if (pkt->icmp_type == 136) { /* an advertisement claims an address */
-		__builtin_memcpy(target, at(s, pkt->l4_off + 8), 16);
+		copy_ipv6(target, at(s, pkt->l4_off + 8));
 		if (!is_link_local(target) && !is_own(h->endpoint, target))
 			return BPFAST_R_SOURCE_NOT_OWN;
 	}
@@ -71,18 +72,16 @@ static __always_inline int is_dhcp_request(const struct packet *pkt)
 }
 
 /* The pod's source address, and whether its MAC is its own. */
-static __always_inline __u32 check_source(struct hook *h)
+static __noinline __u32 check_source(struct hook *h)
 {
 	struct packet *pkt = &h->scratch->pkt;
 	const struct bpfast_endpoint *ep = h->endpoint;
-	const __u8 *frame = h->scratch->header;
+	const __u8 *frame = at(h->scratch, 0);
+	/* bytes 6..11 of the frame, and of the endpoint */
+	__u64 mac = *(const __u64 *)(frame + 4) >> 16, own = *(const __u64 *)ep->mac << 16 >> 16;
 
-	if (ep->mac[0] | ep->mac[1] | ep->mac[2] | ep->mac[3] | ep->mac[4] | ep->mac[5]) {
-		for (int i = 0; i < 6; i++) {
-			if (frame[6 + i] != ep->mac[i])
-				return BPFAST_R_SOURCE_NOT_OWN;
-		}
-	}
+	if (own && mac != own)
+		return BPFAST_R_SOURCE_NOT_OWN;
 	if (pkt->flags & PKT_ARP)
 		return is_unspecified(pkt->source) || is_own(ep, pkt->source)
 			       ? BPFAST_R_NONE
@@ -90,12 +89,12 @@ static __always_inline __u32 check_source(struct hook *h)
 	if (pkt->flags & PKT_LINK_CONTROL)
 		return BPFAST_R_NONE;
 	if (pkt->flags & PKT_ICMP_ERROR) { /* pkt->source is of the packet that it is about */
-		__u8 outer[16];
+		__u8 outer[16] __attribute__((aligned(8)));
 
 		if (pkt->ip_version == 4)
-			map_ipv4(outer, at(h->scratch, pkt->l3_off + 12));
+			copy_ipv4(outer, at(h->scratch, pkt->l3_off + 12));
 		else
-			__builtin_memcpy(outer, at(h->scratch, pkt->l3_off + 8), 16);
+			copy_ipv6(outer, at(h->scratch, pkt->l3_off + 8));
 		if (!is_own(ep, outer))
 			return BPFAST_R_SOURCE_NOT_OWN;
 	}

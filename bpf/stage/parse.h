@@ -34,30 +34,33 @@
 /* A byte of the copied headers. Masked and not compared: a branch here would double every path. */
 static __always_inline __u8 *at(struct scratch *s, __u32 off)
 {
-	return s->header + (off & (HEADER_ROOM - 1));
+	return s->header + HEADER_SKEW + (off & (HEADER_ROOM - 1));
 }
 
+/* Words are loaded whole: IP headers lie at multiples of four, HEADER_SKEW sees to that. */
 static __always_inline __u16 be16_at(struct scratch *s, __u32 off)
 {
-	const __u8 *p = at(s, off);
-
-	return (__u16)(p[0] << 8 | p[1]);
+	return bpf_ntohs(*(const __u16 *)at(s, off));
 }
 
 static __always_inline __u32 be32_at(struct scratch *s, __u32 off)
 {
-	return (__u32)be16_at(s, off) << 16 | be16_at(s, off + 2);
+	return bpf_ntohl(*(const __u32 *)at(s, off));
 }
 
-static __always_inline void map_ipv4(__u8 *to, const __u8 *from)
+static __always_inline void copy_ipv4(__u8 *to, const __u8 *from)
 {
-	__u64 *half = (__u64 *)to;
+	__u32 *word = (__u32 *)to;
 
-	half[0] = 0;
-	half[1] = 0;
-	to[10] = 0xff;
-	to[11] = 0xff;
-	__builtin_memcpy(to + 12, from, 4);
+	*(__u64 *)to = 0;
+	word[2] = bpf_htonl(0xffff);
+	word[3] = *(const __u32 *)from;
+}
+
+static __always_inline void copy_ipv6(__u8 *to, const __u8 *from)
+{
+	((__u64 *)to)[0] = ((const __u64 *)from)[0];
+	((__u64 *)to)[1] = ((const __u64 *)from)[1];
 }
 
 /*
@@ -76,15 +79,15 @@ static __always_inline __u32 parse_embedded(struct scratch *s, __u32 len, __u32 
 			return BPFAST_R_MALFORMED;
 		l4 = off + (*at(s, off) & 15) * 4;
 		protocol = *at(s, off + 9);
-		map_ipv4(pkt->destination, at(s, off + 12));
-		map_ipv4(pkt->source, at(s, off + 16));
+		copy_ipv4(pkt->destination, at(s, off + 12));
+		copy_ipv4(pkt->source, at(s, off + 16));
 	} else {
 		if (off + 40 > len || *at(s, off) >> 4 != 6)
 			return BPFAST_R_MALFORMED;
 		l4 = off + 40;
 		protocol = *at(s, off + 6);
-		__builtin_memcpy(pkt->destination, at(s, off + 8), 16);
-		__builtin_memcpy(pkt->source, at(s, off + 24), 16);
+		copy_ipv6(pkt->destination, at(s, off + 8));
+		copy_ipv6(pkt->source, at(s, off + 24));
 	}
 	pkt->flags |= PKT_ICMP_ERROR;
 	pkt->protocol = protocol;
@@ -235,8 +238,8 @@ ARENA_GLOBAL __u32 parse_ipv4(struct scratch *s, __u32 frame, __u32 len, __u32 l
 	pkt->ip_len = total;
 	pkt->protocol = *at(s, l3 + 9);
 	pkt->l4_off = (__u16)(l3 + ihl);
-	map_ipv4(pkt->source, at(s, l3 + 12));
-	map_ipv4(pkt->destination, at(s, l3 + 16));
+	copy_ipv4(pkt->source, at(s, l3 + 12));
+	copy_ipv4(pkt->destination, at(s, l3 + 16));
 	fragment = be16_at(s, l3 + 6) & 0x3fff;
 	if (fragment) {
 		pkt->flags |= PKT_FRAGMENT;
@@ -271,8 +274,8 @@ ARENA_GLOBAL __u32 parse_ipv6(struct scratch *s, __u32 frame, __u32 len, __u32 l
 		return BPFAST_R_MALFORMED;
 	pkt->ip_version = 6;
 	pkt->ip_len = total;
-	__builtin_memcpy(pkt->source, at(s, l3 + 8), 16);
-	__builtin_memcpy(pkt->destination, at(s, l3 + 24), 16);
+	copy_ipv6(pkt->source, at(s, l3 + 8));
+	copy_ipv6(pkt->destination, at(s, l3 + 24));
 	/* ::ffff:a.b.c.d on the wire is IPv4 to nobody but our tables (RFC 4942, section 2.2). */
 	if (!*(__u64 *)pkt->source && pkt->source[10] == 0xff)
 		return BPFAST_R_MALFORMED;
@@ -336,7 +339,7 @@ ARENA_GLOBAL __u32 parse(struct __sk_buff *skb, struct scratch *s)
 	__builtin_memset(pkt, 0, sizeof(*pkt));
 	if (len > HEADER_BYTES)
 		len = HEADER_BYTES;
-	if (len < ETH_LEN || bpf_skb_load_bytes(skb, 0, s->header, len))
+	if (len < ETH_LEN || bpf_skb_load_bytes(skb, 0, s->header + HEADER_SKEW, len))
 		return BPFAST_R_MALFORMED;
 	type = be16_at(s, 12);
 	for (int i = 0; i < 2; i++) {
@@ -358,8 +361,8 @@ ARENA_GLOBAL __u32 parse(struct __sk_buff *skb, struct scratch *s)
 		if (l3 + 28 > len)
 			return BPFAST_R_MALFORMED;
 		pkt->flags |= PKT_ARP;
-		map_ipv4(pkt->source, at(s, l3 + 14));
-		map_ipv4(pkt->destination, at(s, l3 + 24));
+		copy_ipv4(pkt->source, at(s, l3 + 14));
+		copy_ipv4(pkt->destination, at(s, l3 + 24));
 		return BPFAST_R_NONE;
 	default:
 		return BPFAST_R_ETHERTYPE;

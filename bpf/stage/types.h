@@ -24,6 +24,8 @@
 #define HEADER_BYTES 192
 /* Where they are copied to: a power of two, and room for a read that begins at its last byte. */
 #define HEADER_ROOM 256
+/* An Ethernet header is 14 bytes long: two more, and what follows is aligned. */
+#define HEADER_SKEW 2
 
 enum packet_flags {
 	PKT_FRAGMENT = 1 << 0, /* any fragment */
@@ -36,8 +38,8 @@ enum packet_flags {
 
 /* A parsed packet. Offsets are bytes from the start of the frame. */
 struct packet {
-	__u8 source[16]; /* IPv4 as ::ffff:a.b.c.d */
-	__u8 destination[16];
+	__u8 source[16] __attribute__((aligned(8))); /* IPv4 as ::ffff:a.b.c.d */
+	__u8 destination[16] __attribute__((aligned(8)));
 	__be16 source_port;
 	__be16 destination_port;
 	__u32 seq, ack; /* TCP, host byte order */
@@ -85,8 +87,9 @@ struct scratch {
 	__u64 record_window_ns; /* the rate limit of records */
 	__u32 record_window_count;
 	__u32 cursor; /* of the parser */
-	__u8 header[HEADER_ROOM + 64];
-	__u8 segment[HTTP_WINDOW + 64]; /* a TCP segment being made or summed */
+	__u8 header[HEADER_ROOM + 64] __attribute__((aligned(8)));
+	__u8 segment[HTTP_WINDOW + 64]
+		__attribute__((aligned(8))); /* a TCP segment being made or summed */
 };
 
 #endif

@@ -41,7 +41,7 @@ static __noinline int drop(struct hook *h, __u32 reason, const struct bpfast_flo
 		r.remote_identity = flow->remote_identity;
 	}
 	count_drop(h, reason);
-	record_write(h, &r);
+	record(h, &r);
 	return HOOK_DROP;
 }
 

@@ -34,19 +34,24 @@ static __noinline int refuse(struct hook *h, struct bpfast_flow *flow, __u32 rea
 }
 
 /* Keeps the first `keep` bytes of the payload: the packet becomes one segment, without FIN. */
-static __noinline int segment_cut(struct __sk_buff *skb, struct hook *h, __u32 keep)
+ARENA_GLOBAL int segment_cut(struct __sk_buff *skb, struct scratch *s, __u32 keep)
 {
-	struct scratch *s = h->scratch;
-	struct packet *pkt = &s->pkt;
-	__u32 l3 = pkt->l3_off, l4 = pkt->l4_off, header = pkt->payload_off - l4, done = 0;
-	__u32 tcp_len = header + keep, whole;
+	__u32 l3, l4, header, done = 0, tcp_len, whole;
+	struct packet *pkt;
 	__s64 sum = 0;
 	__u8 len[2];
 
+	if (!s)
+		return -1;
+	pkt = &s->pkt;
+	l3 = pkt->l3_off;
+	l4 = pkt->l4_off;
+	header = pkt->payload_off - l4;
+	tcp_len = header + keep;
 	if (header < 20 || header > 60 || keep > SEGMENT_CUT_MAX || !keep)
 		return -1;
 	if (bpf_skb_change_tail(skb, l4 + tcp_len, 0))
-		goto fail;
+		return -1;
 	if (pkt->ip_version == 4) {
 		__be16 old, new;
 
@@ -55,17 +60,17 @@ static __noinline int segment_cut(struct __sk_buff *skb, struct hook *h, __u32 k
 		__builtin_memcpy(&new, len, 2);
 		if (bpf_skb_store_bytes(skb, l3 + 2, len, 2, 0) ||
 		    bpf_l3_csum_replace(skb, l3 + 10, old, new, 2))
-			goto fail;
+			return -1;
 	} else {
 		put_be16(len, l4 - l3 - 40 + tcp_len);
 		if (bpf_skb_store_bytes(skb, l3 + 4, len, 2, 0))
-			goto fail;
+			return -1;
 	}
 	len[0] = pkt->tcp_flags & ~TCP_FIN;
 	if (bpf_skb_store_bytes(skb, l4 + 13, len, 1, 0))
-		goto fail;
+		return -1;
 	if (tcp_len > HTTP_WINDOW || bpf_skb_load_bytes(skb, l4, s->segment, tcp_len))
-		goto fail;
+		return -1;
 	s->segment[16] = 0;
 	s->segment[17] = 0;
 	__builtin_memset(s->segment + (tcp_len & (HTTP_WINDOW - 1)), 0, 4);
@@ -79,16 +84,13 @@ static __noinline int segment_cut(struct __sk_buff *skb, struct hook *h, __u32 k
 			n = 256;
 		sum = bpf_csum_diff(0, 0, (__be32 *)(s->segment + done), n & 0x1fc, (__u32)sum);
 		if (sum < 0)
-			goto fail;
+			return -1;
 		done += n;
 	}
 	if (write_checksum(skb, pkt, tcp_len, (__u32)sum))
-		goto fail;
+		return -1;
 	pkt->ip_len = l4 - l3 + tcp_len;
 	return 0;
-fail:
-	h->metrics->helper_errors++;
-	return -1;
 }
 
 /* Sends the 403 that the flow's ruleset has ready, in answer to the packet in hand. */

@@ -142,7 +142,7 @@ static __noinline int segment_make(struct __sk_buff *skb, struct hook *h, const 
 	if (seg->back) {
 		__be16 port = pkt->source_port;
 
-		swap16(s->header, s->header + 6, 6);
+		swap16(at(s, 0), at(s, 6), 6);
 		pkt->source_port = pkt->destination_port;
 		pkt->destination_port = port;
 		swap16(pkt->source, pkt->destination, 16);
@@ -169,7 +169,7 @@ static __noinline int segment_make(struct __sk_buff *skb, struct hook *h, const 
 		goto fail;
 	if (bpf_skb_change_tail(skb, l4 + tcp_len, 0))
 		goto fail;
-	if (bpf_skb_store_bytes(skb, 0, s->header, l4, 0))
+	if (bpf_skb_store_bytes(skb, 0, s->header + HEADER_SKEW, l4, 0))
 		goto fail;
 	sum = (__u64)bpf_csum_diff(0, 0, (__be32 *)tcp, 32, 0); /* zeroes behind a short header */
 	if (header == 32) {

@@ -195,6 +195,7 @@ static __always_inline void walk_begin(struct hook *h, struct bpfast_flow *flow,
 	__builtin_memcpy(w->header_set, flow->header_set, sizeof(w->header_set));
 	__builtin_memcpy(w->text, flow->text, sizeof(w->text));
 	w->text_len = flow->text_len;
+	w->text_pos = off;
 	w->image = h->image;
 	w->generation = h->generation;
 	w->ruleset = h->image + IMAGE_FIELD(h->image, ruleset_off) +
@@ -254,8 +255,10 @@ static __noinline __u32 requests_judge(struct __sk_buff *skb, struct hook *h,
 		bpf_loop(WALK_STEPS, request_walk_step, &c, 0);
 	if (!w->reason && w->pos < w->end)
 		w->reason = BPFAST_R_INTERNAL;
-	if (!w->reason)
+	if (!w->reason) {
+		walk_keep_text(w);
 		request_check_line(w);
+	}
 	return w->reason;
 }
 
@@ -347,7 +350,7 @@ static __noinline int stream_client(struct __sk_buff *skb, struct hook *h, struc
 			keep = most;
 		action = HOOK_DROP;
 		if (keep > off && !requests_judge(skb, h, flow, off, keep) &&
-		    !segment_cut(skb, h, keep)) {
+		    !segment_cut(skb, h->scratch, keep)) {
 			walk_commit(h, flow, pkt->seq + keep);
 			action = HOOK_NEXT;
 		}

@@ -24,6 +24,13 @@ static __always_inline int walk_blind(__u32 state)
 	return state == H1_BODY || state == H1_CHUNK_DATA || state >= H1_UNTIL_CLOSE;
 }
 
+/* Before the window goes: a request line that is under way is kept for its record. */
+static __always_inline void walk_keep_text(struct http_walk *w)
+{
+	if ((w->st.state == H1_METHOD || w->st.state == H1_TARGET) && w->pos != w->text_pos)
+		request_text_keep(w);
+}
+
 /* Makes the byte at pos readable. Returns 0, or -1 where the packet does not have it. */
 static __always_inline int walk_load(struct __sk_buff *skb, struct hook *h, struct http_walk *w)
 {
@@ -31,10 +38,11 @@ static __always_inline int walk_load(struct __sk_buff *skb, struct hook *h, stru
 
 	if (w->pos - w->window_off < w->window_len)
 		return 0;
+	walk_keep_text(w);
 	if (n > HTTP_WINDOW)
 		n = HTTP_WINDOW;
 	/* The compiler knows that n is not 0; the verifier has to see it. */
-	asm volatile("" : "+r"(n));
+	__asm__ volatile("" : "+r"(n));
 	if (n < 1 || n > HTTP_WINDOW || bpf_skb_load_bytes(skb, off, w->window, n)) {
 		h->metrics->helper_errors++;
 		return -1;
@@ -68,7 +76,7 @@ static __noinline int record_message(struct hook *h, struct bpfast_flow *flow, _
 		r.status = w->status;
 		r.ref = 0;
 	}
-	return record_write(h, &r);
+	return record(h, &r);
 }
 
 static long request_walk_step(__u32 i, struct walk_context *c)

@@ -38,10 +38,10 @@ struct bpfast_endpoint {
 	__u8 addr_count;
 	__u8 flags; /* none yet */
 	__u32 pad;
-	__u8 mac[6]; /* of the pod's interface; all zero: not checked */
+	__u8 mac[6] __attribute__((aligned(8))); /* of the pod's interface; all zero: not checked */
 	__u8 pad2[2];
 	/* The pod's own addresses; IPv4 as ::ffff:a.b.c.d */
-	__u8 addr[BPFAST_ENDPOINT_ADDRS][16];
+	__u8 addr[BPFAST_ENDPOINT_ADDRS][16] __attribute__((aligned(8)));
 };
 
 static_assert(sizeof(struct bpfast_endpoint) == 16 + 16 * BPFAST_ENDPOINT_ADDRS, "endpoint");

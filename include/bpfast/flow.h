@@ -10,8 +10,9 @@
 #include "limits.h"
 
 struct bpfast_flow_key {
-	__u8 local[16]; /* the endpoint's address; IPv4 as ::ffff:a.b.c.d */
-	__u8 remote[16];
+	/* the endpoint's address; IPv4 as ::ffff:a.b.c.d */
+	__u8 local[16] __attribute__((aligned(8)));
+	__u8 remote[16] __attribute__((aligned(8)));
 	__be16 local_port; /* ICMP echo: the identifier, in both ports */
 	__be16 remote_port;
 	__u16 endpoint; /* slot */
