@@ -139,15 +139,17 @@ static json_t *policies_json(const char *ref)
 	return array;
 }
 
-static json_t *side_json(const struct bf_agent *a, const struct bf_answer_side *s)
+static json_t *side_json(const struct bf_agent *a, const struct bf_answer_side *s,
+			 const struct bf_endpoint *who)
 {
 	static const char *const l4[] = {"deny", "deny-rule", "allow", "http"};
 	const struct bf_view *view = bf_views_find(&a->views, a->generation);
 
 	if (!s->judged)
 		return json_pack("{s:b}", "judged", 0);
-	return json_pack("{s:b, s:s, s:s, s:s, s:s, s:o, s:I, s:s, s:I, s:s}", "judged", 1,
-			 "verdict", bf_verdict_word(s->verdict), "reason",
+	return json_pack("{s:b, s:s, s:s, s:s, s:s, s:s, s:s, s:o, s:I, s:s, s:I, s:s}", "judged",
+			 1, "namespace", who ? who->namespace : "", "endpoint",
+			 who ? who->name : "", "verdict", bf_verdict_word(s->verdict), "reason",
 			 bf_reason_word(s->reason), "hint", bf_reason_hint(s->reason), "l4",
 			 s->l4 < 4 ? l4[s->l4] : "?", "policies",
 			 policies_json(bf_image_ref(a->image.blob.data, a->image.blob.len, s->ref)),
@@ -169,6 +171,7 @@ int bf_explain_command(struct bf_agent *a, const json_t *args, json_t **result,
 	struct bf_question q = {0};
 	struct bf_answer answer = {0};
 	struct bf_text request = {0};
+	bool request_asked;
 	uint8_t scratch[16];
 
 	if (!a->generation)
@@ -204,13 +207,15 @@ int bf_explain_command(struct bf_agent *a, const json_t *args, json_t **result,
 		q.request_len = request.len;
 		r = bf_explain(&a->image, &q, &answer, err);
 	}
+	request_asked = request.len > 0;
 	bf_text_free(&request);
 	if (r)
 		return r;
-	*result = json_pack("{s:s, s:s, s:s, s:o, s:o, s:I}", "verdict",
-			    bf_verdict_word(answer.verdict), "reason",
-			    bf_reason_word(answer.reason), "hint", bf_reason_hint(answer.reason),
-			    "egress", side_json(a, &answer.egress), "ingress",
-			    side_json(a, &answer.ingress), "generation", (json_int_t)a->generation);
+	*result = json_pack(
+		"{s:s, s:s, s:s, s:b, s:b, s:o, s:o, s:I}", "verdict",
+		bf_verdict_word(answer.verdict), "reason", bf_reason_word(answer.reason), "hint",
+		bf_reason_hint(answer.reason), "from_host", from.host, "request", request_asked,
+		"egress", side_json(a, &answer.egress, from.e), "ingress",
+		side_json(a, &answer.ingress, to.e), "generation", (json_int_t)a->generation);
 	return 0;
 }

@@ -73,8 +73,9 @@ static json_t *warnings(struct bf_agent *a, const struct bf_datapath_status *s,
 		other[0] = 0;
 		if (!bf_datapath_precedes(a->dp, l->ifindex, other, sizeof(other)) && *other)
 			warn(array,
-			     "on %s (%s/%s) '%s' runs before us and may hide packets from policy",
-			     l->iface, l->e.namespace, l->e.name, other);
+			     "on %s (%s/%s) '%s' runs before us and may hide packets from policy; "
+			     "`bpftool net show dev %s` lists what is attached",
+			     l->iface, l->e.namespace, l->e.name, other, l->iface);
 	}
 	return array;
 }

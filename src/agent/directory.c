@@ -8,7 +8,8 @@
 #include "agent/agent.h"
 #include "agent/log.h"
 
-static void log_flaws(const json_t *list)
+/* Each flaw in the log, the first one in err: that is what `bpfast status` shows. */
+static void log_flaws(const json_t *list, struct bf_error *err)
 {
 	const json_t *flaw;
 	char where[600];
@@ -22,6 +23,8 @@ static void log_flaws(const json_t *list)
 			 (long long)json_integer_value(json_object_get(flaw, "line")),
 			 (long long)json_integer_value(json_object_get(flaw, "column")));
 		bf_log_error("policy not accepted", "at", where, "why", message ? message : "");
+		if (!i)
+			bf_err(err, 0, "%.200s: %.300s", where, message ? message : "");
 	}
 }
 
@@ -57,7 +60,7 @@ void bf_directory_reload(struct bf_agent *a)
 	}
 	r = bf_sources_objects(&files, &new, &flaws, NULL, &err);
 	if (r)
-		log_flaws(flaws.list);
+		log_flaws(flaws.list, &err);
 	json_decref(flaws.list);
 	if (!r && *a->frozen)
 		r = bf_err(&err, -EBUSY, "%s", a->frozen);

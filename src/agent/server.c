@@ -287,11 +287,22 @@ static void on_client(void *arg, uint32_t events)
 	pump(c);
 }
 
+/* The client that has been here longest among those that wait for no answer. */
+static struct bf_client *longest_idle(struct bf_server *s)
+{
+	struct bf_client *c, *found = NULL;
+
+	for (c = s->clients; c; c = c->next) /* the newest is first */
+		if (!c->out.len && !(c->observing && c->follow))
+			found = c;
+	return found;
+}
+
 static void on_connect(void *arg, uint32_t events)
 {
 	struct bf_agent *a = arg;
 	struct bf_server *s = a->server;
-	struct bf_client *c;
+	struct bf_client *c, *idle;
 	struct ucred cred;
 	socklen_t len = sizeof(cred);
 	int fd = accept4(s->watch.fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
@@ -299,6 +310,11 @@ static void on_connect(void *arg, uint32_t events)
 	(void)events;
 	if (fd < 0)
 		return;
+	/* Who holds a place without using it must not keep others out. */
+	if (s->count >= BF_CLIENTS_MAX && (idle = longest_idle(s)) != NULL) {
+		refuse(idle->watch.fd, "another client needed the place");
+		drop(idle, NULL);
+	}
 	if (s->count >= BF_CLIENTS_MAX) {
 		refuse(fd, "the agent serves 64 clients already; try again");
 		close(fd);
@@ -389,7 +405,7 @@ static int open_socket(struct bf_agent *a, struct bf_error *err)
 	    (fchownat(a->run_fd, BF_SOCKET_FILE, (uid_t)-1, st.st_gid, AT_SYMLINK_NOFOLLOW) ||
 	     fchmodat(a->run_fd, BF_SOCKET_FILE, mode, 0)))
 		r = -errno;
-	if (!r && listen(fd, 64))
+	if (!r && listen(fd, SOMAXCONN))
 		r = -errno;
 	if (r) {
 		close(fd);

@@ -13,7 +13,7 @@ static const char *text(const json_t *o, const char *key)
 	return s ? s : "";
 }
 
-static void print_side(const char *name, const json_t *side)
+static void print_side(const char *name, const json_t *side, bool from_host, bool request)
 {
 	const json_t *policies = json_object_get(side, "policies"), *p;
 	struct bf_text t = {0};
@@ -23,7 +23,8 @@ static void print_side(const char *name, const json_t *side)
 		printf("%-8s not judged here: it is no endpoint of this node\n", name);
 		return;
 	}
-	bf_text_printf(&t, "%-8s %s", name, text(side, "verdict"));
+	bf_text_printf(&t, "%-8s %s  at %s/%s", name, text(side, "verdict"),
+		       text(side, "namespace"), text(side, "endpoint"));
 	if (strcmp(text(side, "reason"), "none"))
 		bf_text_printf(&t, " (%s: %s)", text(side, "reason"), text(side, "hint"));
 	bf_text_puts(&t, "\n");
@@ -39,8 +40,12 @@ static void print_side(const char *name, const json_t *side)
 			bf_text_puts(&t, "  (it isolates the endpoint, and nothing in it allows "
 					 "this)\n");
 	}
-	if (!json_array_size(policies))
-		bf_text_puts(&t, "           no policy isolates this endpoint in this direction\n");
+	if (!json_array_size(policies) && !strcmp(text(side, "verdict"), "FORWARDED"))
+		bf_text_printf(&t, "           %s\n",
+			       from_host ? "the node itself always reaches its endpoints"
+					 : "no policy isolates this endpoint in this direction");
+	if (!request && !strcmp(text(side, "l4"), "http"))
+		bf_text_puts(&t, "           each request is then judged: ask again with --http\n");
 	if (t.data)
 		bf_cli_print(t.data);
 	bf_text_free(&t);
@@ -49,6 +54,8 @@ static void print_side(const char *name, const json_t *side)
 static int print(struct bf_cli *cli, json_t *result)
 {
 	const char *verdict = text(result, "verdict");
+	bool from_host = json_is_true(json_object_get(result, "from_host"));
+	bool request = json_is_true(json_object_get(result, "request"));
 	bool colour = bf_cli_colour();
 
 	if (cli->json) {
@@ -63,8 +70,8 @@ static int print(struct bf_cli *cli, json_t *result)
 		if (strcmp(text(result, "reason"), "none"))
 			printf("  %s: %s", text(result, "reason"), text(result, "hint"));
 		printf("\n");
-		print_side("egress", json_object_get(result, "egress"));
-		print_side("ingress", json_object_get(result, "ingress"));
+		print_side("egress", json_object_get(result, "egress"), from_host, request);
+		print_side("ingress", json_object_get(result, "ingress"), from_host, request);
 	}
 	json_decref(result);
 	return BF_EXIT_DONE;
