@@ -24,12 +24,14 @@ enum { ECHO_ASKED_BY_POD = 1, ECHO_ASKED_BY_PEER = 2 };
 
 static __always_inline int is_echo(const struct packet *pkt, __u8 *request)
 {
-	if (pkt->protocol == PROTO_ICMP && (pkt->icmp_type == 8 || pkt->icmp_type == 0)) {
-		*request = pkt->icmp_type == 8;
+	__u8 type = pkt->flags & PKT_ICMP_ERROR ? pkt->inner_type : pkt->icmp_type;
+
+	if (pkt->protocol == PROTO_ICMP && (type == 8 || type == 0)) {
+		*request = type == 8;
 		return 1;
 	}
-	if (pkt->protocol == PROTO_ICMPV6 && (pkt->icmp_type == 128 || pkt->icmp_type == 129)) {
-		*request = pkt->icmp_type == 128;
+	if (pkt->protocol == PROTO_ICMPV6 && (type == 128 || type == 129)) {
+		*request = type == 128;
 		return 1;
 	}
 	return 0;
@@ -55,8 +57,12 @@ static __always_inline void flow_key(struct hook *h)
 	key->endpoint = h->endpoint->slot;
 	key->protocol = pkt->protocol;
 	key->pad = 0;
-	if (is_echo(pkt, &request) && !(pkt->flags & PKT_ICMP_ERROR))
+	if (is_echo(pkt, &request)) {
+		/* An error comes back from where the echo went. */
+		if (pkt->flags & PKT_ICMP_ERROR)
+			request = !request;
 		key->pad = request == h->egress ? ECHO_ASKED_BY_POD : ECHO_ASKED_BY_PEER;
+	}
 }
 
 /* Judges the flow in scratch->key as begun by the endpoint (egress) or by its peer. */

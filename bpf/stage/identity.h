@@ -82,6 +82,11 @@ static __noinline __u32 check_source(struct hook *h)
 
 	if (own && mac != own)
 		return BPFAST_R_SOURCE_NOT_OWN;
+	if (own && pkt->flags & PKT_ARP) { /* nor may it tell the others another's MAC */
+		mac = *(const __u64 *)at(h->scratch, pkt->l3_off + 6) >> 16;
+		if (mac != own)
+			return BPFAST_R_SOURCE_NOT_OWN;
+	}
 	if (pkt->flags & PKT_ARP)
 		return is_unspecified(pkt->source) || is_own(ep, pkt->source)
 			       ? BPFAST_R_NONE

@@ -101,6 +101,7 @@ static __always_inline __u32 parse_embedded(struct scratch *s, __u32 len, __u32 
 	} else if (protocol == PROTO_ICMP || protocol == PROTO_ICMPV6) {
 		pkt->destination_port = bpf_htons(be16_at(s, l4 + 4));
 		pkt->source_port = pkt->destination_port;
+		pkt->inner_type = *at(s, l4);
 	}
 	return BPFAST_R_NONE;
 }
@@ -149,12 +150,14 @@ ARENA_GLOBAL __u32 parse_l4(struct scratch *s, __u32 len, __u32 end)
 	l4 = pkt->l4_off;
 	if (pkt->flags & PKT_LATER_FRAGMENT)
 		return BPFAST_R_NONE;
+	if (len > end) /* what lies behind the IP packet is not part of it */
+		len = end;
 	switch (pkt->protocol) {
 	case PROTO_TCP:
-		if (l4 + 20 > len || l4 + 20 > end)
+		if (l4 + 20 > len)
 			return BPFAST_R_MALFORMED;
 		header = (*at(s, l4 + 12) >> 4) * 4;
-		if (header < 20 || l4 + header > len || l4 + header > end)
+		if (header < 20 || l4 + header > len)
 			return BPFAST_R_MALFORMED;
 		pkt->tcp_flags = *at(s, l4 + 13);
 		pkt->seq = be32_at(s, l4 + 4);
@@ -172,7 +175,7 @@ ARENA_GLOBAL __u32 parse_l4(struct scratch *s, __u32 len, __u32 end)
 	default:
 		return BPFAST_R_NONE;
 	}
-	if (l4 + header > len || l4 + header > end)
+	if (l4 + header > len)
 		return BPFAST_R_MALFORMED;
 	pkt->source_port = bpf_htons(be16_at(s, l4));
 	pkt->destination_port = bpf_htons(be16_at(s, l4 + 2));
@@ -203,7 +206,7 @@ static __always_inline __u32 ipv4_options(struct scratch *s, __u32 off, __u32 en
 		} else {
 			__u8 size = *at(s, off + i + 1);
 
-			if (size < 2)
+			if (size < 2 || off + i + size > end)
 				return BPFAST_R_MALFORMED;
 			s->cursor += size;
 		}

@@ -52,6 +52,7 @@ struct packet {
 	__u8 protocol;
 	__u8 tcp_flags;
 	__u8 icmp_type, icmp_code;
+	__u8 inner_type; /* with PKT_ICMP_ERROR, where it is about ICMP: that one's type */
 };
 
 /* TCP flags, as they lie in byte 13 of the header (RFC 9293, section 3.1). */
