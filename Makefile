@@ -45,6 +45,7 @@ BINS      := $(if $(wildcard src/cli/main.c),$(BUILD)/bin/bpfast) \
 	     $(if $(wildcard src/cni/main.c),$(BUILD)/bin/bpfast-cni)
 UNIT      := $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(wildcard tests/unit/test_*.c))
 BPF_TESTS := $(patsubst tests/bpf/%.c,$(BUILD)/tests/bpf/%,$(wildcard tests/bpf/test_*.c))
+BPF_SHARED := $(patsubst tests/bpf/%.c,$(BUILD)/tests/bpf/%.o,$(filter-out tests/bpf/test_%,$(wildcard tests/bpf/*.c)))
 
 .PHONY: all help deps check-tools unit test-unit test-bpf test-e2e test format check-format clean install
 .DELETE_ON_ERROR:
@@ -113,10 +114,20 @@ $(BUILD)/tests/unit/test_match_re2: $(BUILD)/tests/unit/re2_oracle.o
 $(BUILD)/tests/unit/test_match_re2: UNIT_LIBS = $(BUILD)/tests/unit/re2_oracle.o -lre2 -lstdc++
 $(BUILD)/tests/unit/test_match_memory $(BUILD)/tests/unit/test_compile_memory: UNIT_LIBS = -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc
 
-$(BUILD)/tests/bpf/%: tests/bpf/%.c $(BUILD)/libbpfast.a $(SKELS) $(wildcard tests/bpf/*.h)
+# What the BPF tests share lies beside them, without test_ in front.
+$(BUILD)/tests/bpf/%.o: tests/bpf/%.c $(SKELS) $(wildcard tests/bpf/*.h)
+	@mkdir -p $(@D)
+	$(call say,CC,$@)
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -Itests/bpf -c $< -o $@
+
+$(BUILD)/tests/bpf/libshared.a: $(BPF_SHARED)
+	@rm -f $@
+	$(Q)ar rcs $@ $^
+
+$(BUILD)/tests/bpf/%: tests/bpf/%.c $(BUILD)/tests/bpf/libshared.a $(BUILD)/libbpfast.a $(wildcard tests/bpf/*.h)
 	@mkdir -p $(@D)
 	$(call say,TEST,$@)
-	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -Itests/bpf -o $@ $< $(BUILD)/libbpfast.a -lcmocka $(LDLIBS)
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -Itests/bpf -o $@ $< $(BUILD)/tests/bpf/libshared.a $(BUILD)/libbpfast.a -lcmocka $(LDLIBS)
 
 unit-bins: $(UNIT)
 bpf-bins: $(BPF_TESTS)
