@@ -34,19 +34,39 @@ const char *const bf_prog_pin[BF_DIRS] = {"from", "to"};
 
 /* --- libbpf's words, for the sentence that tells of a failure --- */
 
-static _Thread_local char libbpf_said[400];
+static _Thread_local char libbpf_said[160]; /* the first: what follows are its consequences */
+static _Thread_local char verifier_said[200]; /* its last line before the statistics */
+
+/* The line of the verifier's log that tells why; the log is cut to it in place. */
+static char *verifier_line(char *log)
+{
+	char *end = strstr(log, "\nprocessed ");
+
+	if (!end)
+		end = strstr(log, "\n-- END PROG LOAD LOG");
+	if (!end)
+		return log;
+	*end = '\0';
+	end = strrchr(log, '\n');
+	return end ? end + 1 : log;
+}
 
 static int keep_words(enum libbpf_print_level level, const char *fmt, va_list ap)
 {
-	if (level != LIBBPF_WARN)
+	char *text;
+
+	if (level != LIBBPF_WARN || vasprintf(&text, fmt, ap) < 0)
 		return 0;
-	/* The first words name the cause; what follows are its consequences. */
-	if (!libbpf_said[0]) {
-		vsnprintf(libbpf_said, sizeof(libbpf_said), fmt, ap);
-		for (char *c = libbpf_said; *c; c++)
-			if (*c == '\n')
-				*c = c[1] ? ' ' : '\0';
+	if (strstr(text, "BEGIN PROG LOAD LOG")) {
+		snprintf(verifier_said, sizeof(verifier_said), "%s", verifier_line(text));
+	} else if (!libbpf_said[0]) {
+		text[strcspn(text, "\n")] = '\0';
+		snprintf(libbpf_said, sizeof(libbpf_said), "%s", text);
 	}
+	/* For whoever mends the programs: the whole story. */
+	if (getenv("BPFAST_LIBBPF_LOG"))
+		fputs(text, stderr);
+	free(text);
 	return 0;
 }
 
@@ -254,15 +274,16 @@ static int load_progs(struct bf_datapath *dp, struct pod_bpf *skel, struct bf_er
 
 	skel->rodata->bpfast_arena_mask = dp->arena_bytes - 1;
 	ret = pod_bpf__load(skel);
-	if (ret == -EPERM || ret == -EACCES)
+	if (ret == -EPERM)
 		return bf_err(
 			err, ret,
 			"the kernel refused the BPF programs: %s; are CAP_BPF, CAP_PERFMON and "
 			"CAP_NET_ADMIN there? (%s)",
 			strerror(-ret), libbpf_said);
 	if (ret)
-		return bf_err(err, ret, "the kernel refused the BPF programs: %s (%s)",
-			      strerror(-ret), libbpf_said);
+		return bf_err(err, ret, "the kernel refused the BPF programs: %s (%s%s%s)",
+			      strerror(-ret), libbpf_said, verifier_said[0] ? ": " : "",
+			      verifier_said);
 	for (int m = 0; !ret && m < BF_MAPS; m++)
 		ret = keep_fd(&dp->map[m], bpf_map__fd(skel_map(skel, m)));
 	if (!ret)
@@ -333,7 +354,7 @@ int bf_load(struct bf_datapath *dp, const struct bf_datapath_options *options, b
 	struct pod_bpf *skel;
 	int ret;
 
-	libbpf_said[0] = '\0';
+	libbpf_said[0] = verifier_said[0] = '\0';
 	libbpf_set_print(keep_words);
 	skel = pod_bpf__open();
 	if (!skel)

@@ -458,6 +458,31 @@ static void errors_of_open(void **state)
 	dp_down();
 }
 
+/* An upgrade whose programs this kernel refuses changes nothing, and says why. */
+static void refused_programs(void **state)
+{
+	struct bf_datapath_options o = {.pin_dir = PIN};
+	int ifindex = veth("pod0");
+	struct bf_datapath *dp = dp_open(false, false);
+
+	(void)state;
+	dp_attach(dp, ifindex, 1);
+	bf_datapath_close(dp);
+	another_build();
+	snapshot(before, sizeof(before));
+	stub_is_broken = true;
+	assert_true(try_open(&o) < 0);
+	stub_is_broken = false;
+	assert_non_null(strstr(err.msg, "R7 !read_ok"));
+	snapshot(after, sizeof(after));
+	assert_string_equal(before, after);
+	dp = dp_open(false, true);
+	assert_true(is_attached(dp, ifindex));
+	bf_datapath_close(dp);
+	dp_down();
+	veth_gone("pod0");
+}
+
 static void a_bpffs_is_mounted_when_missing(void **state)
 {
 	struct stat st;
@@ -626,6 +651,7 @@ int main(void)
 		cmocka_unit_test(another_layout_clsact),
 		cmocka_unit_test(damaged_pins),
 		cmocka_unit_test(errors_of_open),
+		cmocka_unit_test(refused_programs),
 		cmocka_unit_test(a_bpffs_is_mounted_when_missing),
 		cmocka_unit_test(errors_of_capabilities),
 		cmocka_unit_test(errors_of_attach),
