@@ -185,7 +185,8 @@ static inline void snapshot(char *out, size_t size)
 /* A veth pair NAME (host side) and NAMEp (pod side), both up: the index of the host side. */
 static inline int veth(const char *name)
 {
-	sh("ip link add %s type veth peer name %sp", name, name);
+	/* One that a failed test left would make all later ones fail. */
+	sh("ip link del %s 2>/dev/null; ip link add %s type veth peer name %sp", name, name, name);
 	sh("ip link set %s up && ip link set %sp up", name, name);
 	return (int)if_nametoindex(name);
 }
