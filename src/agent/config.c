@@ -323,5 +323,9 @@ int bf_config_load(struct bf_config *config, int argc, char **argv, struct bf_er
 	r = read_file(config, file ? file : BF_CONFIG_FILE, file != NULL, err);
 	if (r)
 		return r;
-	return flags(config, argc, argv, &file, 1, err);
+	r = flags(config, argc, argv, &file, 1, err);
+	if (!r && config->arena_mib & (config->arena_mib - 1))
+		return bf_err(err, -EINVAL, "arena-mib: %u is not a power of two, such as 32 or 64",
+			      config->arena_mib);
+	return r;
 }

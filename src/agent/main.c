@@ -231,9 +231,9 @@ static int start(struct bf_agent *a, struct bf_error *err)
 	if (!r)
 		bf_directory_watch(a);
 	if (!r)
-		r = bf_startup(a, err);
-	if (!r)
 		r = bf_metrics_start(a, err);
+	if (!r)
+		r = bf_startup(a, err);
 	if (!r)
 		r = bf_server_start(a, err);
 	if (!r)
@@ -259,6 +259,19 @@ static void stop(struct bf_agent *a)
 	free(a->node_addrs);
 	bf_loop_close(&a->loop);
 	bf_config_free(&a->config);
+}
+
+/* A start that failed leaves behind what it found: nothing half made. */
+static void undo(struct bf_agent *a)
+{
+	struct bf_error err;
+
+	if (!a->dp || a->adopted)
+		return;
+	bf_datapath_close(a->dp);
+	a->dp = NULL;
+	if (bf_datapath_down(a->config.pin_dir, &err))
+		bf_log_error("cannot clean up", "pins", a->config.pin_dir, "why", err.msg);
 }
 
 static int ready(struct bf_agent *a)
@@ -303,6 +316,7 @@ int main(int argc, char **argv)
 	r = start(&agent, &err);
 	if (r) {
 		bf_log_error("cannot start", "why", *err.msg ? err.msg : strerror(-r));
+		undo(&agent);
 		stop(&agent);
 		return r == -EBUSY ? EXIT_OTHER_AGENT : EXIT_FAILED;
 	}

@@ -135,6 +135,7 @@ static void wrong_flags(void **state)
 		{"stray", NULL, "stray"},
 		{"--run-dir", NULL, "run-dir needs a value"},
 		{"--flows", "x", "flows"},
+		{"--arena-mib", "3", "power of two"},
 		{"--config", "/nonexistent/file.yaml", "/nonexistent/file.yaml"},
 	};
 	struct bf_error err;
