@@ -3,6 +3,7 @@
 
 PREFIX  ?= /usr/local
 DESTDIR ?=
+UNITDIR ?= $(PREFIX)/lib/systemd/system
 BUILD   ?= build
 CC      ?= gcc
 CLANG   ?= clang-19
@@ -159,6 +160,14 @@ check-format:
 install: all ## install into $(DESTDIR)$(PREFIX)
 	install -d $(DESTDIR)$(PREFIX)/bin
 	install -m 0755 $(BINS) $(DESTDIR)$(PREFIX)/bin
+	install -d $(DESTDIR)$(PREFIX)/share/man/man8 $(DESTDIR)$(UNITDIR)
+	install -m 0644 docs/man/*.8 $(DESTDIR)$(PREFIX)/share/man/man8
+	sed 's|@BINDIR@|$(PREFIX)/bin|' deploy/systemd/bpfastd.service > $(DESTDIR)$(UNITDIR)/bpfastd.service
+	install -d $(DESTDIR)$(PREFIX)/share/bash-completion/completions \
+		$(DESTDIR)$(PREFIX)/share/zsh/site-functions $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
+	install -m 0644 deploy/completion/bpfast.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/bpfast
+	install -m 0644 deploy/completion/_bpfast $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_bpfast
+	install -m 0644 deploy/completion/bpfast.fish $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/bpfast.fish
 
 clean: ## remove what was built
 	rm -rf build build-san

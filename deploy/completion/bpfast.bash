@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+# Completion of bpfast for bash; install as /usr/share/bash-completion/completions/bpfast
+# shellcheck shell=bash
+
+_bpfast_ask() { # what the agent knows: endpoints or policies
+	local run="$1" what="$2"
+	local cmd=(bpfast)
+	[ -n "$run" ] && cmd+=(--run-dir "$run")
+	case $what in
+	endpoints) "${cmd[@]}" endpoint list 2>/dev/null | awk 'NR > 1 { print $1 "/" $2 }' ;;
+	policies) "${cmd[@]}" policy list 2>/dev/null |
+		awk 'NR > 1 { print $2 == "-" ? $1 "/" $3 : $1 "/" $2 "/" $3 }' ;;
+	esac
+}
+
+_bpfast() {
+	local cur prev words cword
+	if declare -F _init_completion >/dev/null; then
+		_init_completion -n =: || return
+	else
+		cur="${COMP_WORDS[COMP_CWORD]}" prev="${COMP_WORDS[COMP_CWORD - 1]}"
+		words=("${COMP_WORDS[@]}") cword=$COMP_CWORD
+	fi
+	local noun="" verb="" run="" i
+	for ((i = 1; i < cword; i++)); do
+		case ${words[i]} in
+		--run-dir) run="${words[++i]}" ;;
+		-o | --output | --pin-dir) ((i++)) ;;
+		-*) ;;
+		*) if [ -z "$noun" ]; then noun="${words[i]}"; elif [ -z "$verb" ]; then verb="${words[i]}"; fi ;;
+		esac
+	done
+	case $prev in
+	-o | --output)
+		local formats="text json"
+		[ "$noun" = observe ] && formats="compact json"
+		mapfile -t COMPREPLY < <(compgen -W "$formats" -- "$cur")
+		return ;;
+	--run-dir | --pin-dir) mapfile -t COMPREPLY < <(compgen -d -- "$cur"); return ;;
+	-f | --filename) mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
+	--iface) mapfile -t COMPREPLY < <(compgen -W "$(ls /sys/class/net)" -- "$cur"); return ;;
+	--from | --to)
+		mapfile -t COMPREPLY < <(compgen -W "host $(_bpfast_ask "$run" endpoints)" -- "$cur")
+		return ;;
+	--endpoint) mapfile -t COMPREPLY < <(compgen -W "$(_bpfast_ask "$run" endpoints)" -- "$cur"); return ;;
+	--verdict) mapfile -t COMPREPLY < <(compgen -W "forwarded dropped audit" -- "$cur"); return ;;
+	--protocol) mapfile -t COMPREPLY < <(compgen -W "http tcp udp sctp icmp icmpv6" -- "$cur"); return ;;
+	esac
+	local words_here="--run-dir --output --help"
+	case "$noun $verb" in
+	" ") words_here+=" status endpoint policy observe metrics doctor down version help" ;;
+	"endpoint ") words_here+=" add list get label delete" ;;
+	"policy ") words_here+=" apply delete list get check explain" ;;
+	"endpoint add") words_here+=" --iface --ip --label --namespace --port" ;;
+	"endpoint get" | "endpoint delete" | "endpoint label") words_here+=" $(_bpfast_ask "$run" endpoints)" ;;
+	"policy apply" | "policy check") words_here+=" --filename" ;;
+	"policy delete") words_here+=" --filename $(_bpfast_ask "$run" policies)" ;;
+	"policy get") words_here+=" $(_bpfast_ask "$run" policies)" ;;
+	"policy explain") words_here+=" --from --to --port --http --header" ;;
+	"observe "*) words_here+=" --follow --last --verdict --protocol --endpoint --show-query" ;;
+	"down "*) words_here+=" --pin-dir" ;;
+	esac
+	mapfile -t COMPREPLY < <(compgen -W "$words_here" -- "$cur")
+}
+
+complete -F _bpfast bpfast

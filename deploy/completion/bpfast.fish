@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: Apache-2.0
+# Completion of bpfast for fish; install in /usr/share/fish/vendor_completions.d
+
+function __bpfast_endpoints
+    bpfast endpoint list 2>/dev/null | awk 'NR > 1 { print $1 "/" $2 }'
+end
+
+function __bpfast_policies
+    bpfast policy list 2>/dev/null | awk 'NR > 1 { print $2 == "-" ? $1 "/" $3 : $1 "/" $2 "/" $3 }'
+end
+
+function __bpfast_at
+    set -l words (commandline -opc)
+    string match -q -- "* $argv" "$words"; or string match -q -- "* $argv *" "$words"
+end
+
+set -l nouns status endpoint policy observe metrics doctor down version help
+complete -c bpfast -f
+complete -c bpfast -l run-dir -r -d 'where the socket is'
+complete -c bpfast -s o -l output -x -a 'text json compact' -d format
+complete -c bpfast -l help -d help
+complete -c bpfast -n "not __fish_seen_subcommand_from $nouns" -a "$nouns"
+complete -c bpfast -n '__fish_seen_subcommand_from endpoint; and not __fish_seen_subcommand_from add list get label delete' -a 'add list get label delete'
+complete -c bpfast -n '__fish_seen_subcommand_from policy; and not __fish_seen_subcommand_from apply delete list get check explain' -a 'apply delete list get check explain'
+complete -c bpfast -n '__bpfast_at endpoint add' -l iface -x -a '(ls /sys/class/net)' -d 'host side of the veth'
+complete -c bpfast -n '__bpfast_at endpoint add' -l ip -x
+complete -c bpfast -n '__bpfast_at endpoint add' -l label -x
+complete -c bpfast -n '__bpfast_at endpoint add' -l namespace -x
+complete -c bpfast -n '__bpfast_at endpoint add' -l port -x
+complete -c bpfast -n '__bpfast_at endpoint get; or __bpfast_at endpoint label; or __bpfast_at endpoint delete' -a '(__bpfast_endpoints)'
+complete -c bpfast -n '__bpfast_at policy apply; or __bpfast_at policy check; or __bpfast_at policy delete' -s f -l filename -r -F
+complete -c bpfast -n '__bpfast_at policy get; or __bpfast_at policy delete' -a '(__bpfast_policies)'
+complete -c bpfast -n '__bpfast_at policy explain' -l from -x -a 'host (__bpfast_endpoints)'
+complete -c bpfast -n '__bpfast_at policy explain' -l to -x -a 'host (__bpfast_endpoints)'
+complete -c bpfast -n '__bpfast_at policy explain' -l port -x
+complete -c bpfast -n '__bpfast_at policy explain' -l http -x
+complete -c bpfast -n '__bpfast_at policy explain' -l header -x
+complete -c bpfast -n '__fish_seen_subcommand_from observe' -s F -l follow
+complete -c bpfast -n '__fish_seen_subcommand_from observe' -l last -x
+complete -c bpfast -n '__fish_seen_subcommand_from observe' -l verdict -x -a 'forwarded dropped audit'
+complete -c bpfast -n '__fish_seen_subcommand_from observe' -l protocol -x -a 'http tcp udp sctp icmp icmpv6'
+complete -c bpfast -n '__fish_seen_subcommand_from observe' -l endpoint -x -a '(__bpfast_endpoints)'
+complete -c bpfast -n '__fish_seen_subcommand_from observe' -l show-query
+complete -c bpfast -n '__fish_seen_subcommand_from down' -l pin-dir -r
