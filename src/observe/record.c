@@ -2,9 +2,7 @@
 #include "observe/record.h"
 
 #include <netinet/in.h>
-#include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include "bpfast/reasons.h"
 #include "observe/names.h"
@@ -16,18 +14,45 @@ bool bf_record_local_is_source(const struct bpfast_event *ev)
 	return !!(ev->flags & BPFAST_EF_EGRESS) != !!(ev->flags & BPFAST_EF_REPLY);
 }
 
+/* RFC 3339 in UTC. Days to a date: H. Hinnant, "chrono-Compatible Low-Level Date
+ * Algorithms", civil_from_days; years from 1970 on. */
 static void add_time(struct bf_text *out, const struct bpfast_event *ev, int64_t offset_ns)
 {
-	int64_t ns = (int64_t)(ev->time_ns + (uint64_t)offset_ns);
-	time_t s = (time_t)(ns / 1000000000);
-	char buf[32];
-	struct tm tm;
+	int64_t signed_ns = (int64_t)(ev->time_ns + (uint64_t)offset_ns);
+	uint64_t ns = signed_ns < 0 ? 0 : (uint64_t)signed_ns, s = ns / 1000000000;
+	uint64_t z = s / 86400 + 719468, era = z / 146097, doe = z % 146097;
+	uint64_t yoe = (doe - doe / 1460 + doe / 36524 - doe / 146096) / 365;
+	uint64_t doy = doe - (365 * yoe + yoe / 4 - yoe / 100), mp = (5 * doy + 2) / 153;
+	uint64_t month = mp < 10 ? mp + 3 : mp - 9;
 
-	if (ns < 0)
-		s = ns = 0;
-	gmtime_r(&s, &tm);
-	strftime(buf, sizeof(buf), "%Y-%m-%dT%H:%M:%S", &tm);
-	bf_text_printf(out, "\"%s.%09dZ\"", buf, (int)(ns % 1000000000));
+	bf_text_puts(out, "\"");
+	bf_text_padded(out, yoe + era * 400 + (month <= 2), 4);
+	bf_text_puts(out, "-");
+	bf_text_padded(out, month, 2);
+	bf_text_puts(out, "-");
+	bf_text_padded(out, doy - (153 * mp + 2) / 5 + 1, 2);
+	bf_text_puts(out, "T");
+	bf_text_padded(out, s / 3600 % 24, 2);
+	bf_text_puts(out, ":");
+	bf_text_padded(out, s / 60 % 60, 2);
+	bf_text_puts(out, ":");
+	bf_text_padded(out, s % 60, 2);
+	bf_text_puts(out, ".");
+	bf_text_padded(out, ns % 1000000000, 9);
+	bf_text_puts(out, "Z\"");
+}
+
+static void add_number(struct bf_text *out, const char *key, uint64_t n)
+{
+	bf_text_puts(out, key);
+	bf_text_u64(out, n);
+}
+
+static void add_word(struct bf_text *out, const char *key, const char *word)
+{
+	bf_text_puts(out, key);
+	bf_text_puts(out, word);
+	bf_text_puts(out, "\"");
 }
 
 static void add_labels(struct bf_text *out, const char *labels)
@@ -54,7 +79,9 @@ static void add_side(struct bf_text *out, const char *key, uint32_t identity,
 {
 	if (!identity && who)
 		identity = who->identity;
-	bf_text_printf(out, ",\"%s\":{\"identity\":%u", key, identity);
+	bf_text_puts(out, ",\"");
+	bf_text_puts(out, key);
+	add_number(out, "\":{\"identity\":", identity);
 	if (who) {
 		bf_text_puts(out, ",\"namespace\":");
 		bf_text_json(out, who->namespace, strlen(who->namespace));
@@ -78,7 +105,8 @@ static void add_tcp_flags(struct bf_text *out, uint8_t flags)
 	for (i = 0; i < 8; i++) {
 		if (!(flags & 1 << i))
 			continue;
-		bf_text_printf(out, "%s\"%s\":true", first ? "" : ",", names[i]);
+		add_word(out, first ? "\"" : ",\"", names[i]);
+		bf_text_puts(out, ":true");
 		first = false;
 	}
 	bf_text_puts(out, "}");
@@ -90,12 +118,14 @@ static void add_l4(struct bf_text *out, const struct bpfast_event *ev)
 
 	if (!name)
 		return;
-	bf_text_printf(out, ",\"l4\":{\"%s\":{", name);
+	add_word(out, ",\"l4\":{\"", name);
+	bf_text_puts(out, ":{");
 	if (ev->protocol == IPPROTO_ICMP || ev->protocol == IPPROTO_ICMPV6) {
-		bf_text_printf(out, "\"type\":%u,\"code\":%u", ev->icmp_type, ev->icmp_code);
+		add_number(out, "\"type\":", ev->icmp_type);
+		add_number(out, ",\"code\":", ev->icmp_code);
 	} else {
-		bf_text_printf(out, "\"source_port\":%u,\"destination_port\":%u", ev->source_port,
-			       ev->destination_port);
+		add_number(out, "\"source_port\":", ev->source_port);
+		add_number(out, ",\"destination_port\":", ev->destination_port);
 		if (ev->protocol == IPPROTO_TCP && ev->tcp_flags)
 			add_tcp_flags(out, ev->tcp_flags);
 	}
@@ -143,14 +173,15 @@ static void add_l7(struct bf_text *out, const struct bpfast_event *ev, bool show
 	size_t method = blank ? (size_t)(blank - ev->text) : len;
 	struct bf_text url = {0};
 
-	bf_text_printf(out, ",\"l7\":{\"type\":\"%s\"", response ? "RESPONSE" : "REQUEST");
+	add_word(out, ",\"l7\":{\"type\":\"", response ? "RESPONSE" : "REQUEST");
 	/* JSON readers hold integers in 63 bits. */
 	if (response && ev->latency_ns)
-		bf_text_printf(out, ",\"latency_ns\":%llu",
-			       (unsigned long long)ev->latency_ns & INT64_MAX);
+		add_number(out, ",\"latency_ns\":", ev->latency_ns & INT64_MAX);
 	bf_text_puts(out, ",\"http\":{");
-	if (response)
-		bf_text_printf(out, "\"code\":%u,", ev->status);
+	if (response) {
+		add_number(out, "\"code\":", ev->status);
+		bf_text_puts(out, ",");
+	}
 	bf_text_puts(out, "\"method\":");
 	bf_text_json_wire(out, ev->text, method);
 	bf_text_puts(out, ",\"url\":");
@@ -161,7 +192,8 @@ static void add_l7(struct bf_text *out, const struct bpfast_event *ev, bool show
 	bf_text_json_wire(out, url.data ? url.data : "", url.len);
 	out->failed |= url.failed;
 	bf_text_free(&url);
-	bf_text_printf(out, ",\"protocol\":\"HTTP/1.%u\"}}", ev->http_minor);
+	add_number(out, ",\"protocol\":\"HTTP/1.", ev->http_minor);
+	bf_text_puts(out, "\"}}");
 }
 
 /* KIND \t NAMESPACE \t NAME \t RULE, a line a policy (include/bpfast/image.h). */
@@ -172,7 +204,8 @@ static void add_policies(struct bf_text *out, const char *key, const char *ref)
 
 	if (!*ref)
 		return;
-	bf_text_printf(out, ",\"%s\":[", key);
+	add_word(out, ",\"", key);
+	bf_text_puts(out, ":[");
 	while (*ref) {
 		size_t line = strcspn(ref, "\n"), field = 0, i;
 		const char *s = ref;
@@ -181,7 +214,8 @@ static void add_policies(struct bf_text *out, const char *key, const char *ref)
 		first = false;
 		for (i = 0; i < 4; i++) {
 			field = strcspn(s, "\t\n");
-			bf_text_printf(out, "%s\"%s\":", i ? "," : "", names[i]);
+			add_word(out, i ? ",\"" : "\"", names[i]);
+			bf_text_puts(out, ":");
 			bf_text_json(out, s, field);
 			s += field;
 			if (*s != '\t')
@@ -207,27 +241,28 @@ void bf_record_json(struct bf_text *out, const struct bpfast_event *ev, const st
 	remote = bf_view_by_address(view, local_source ? ev->destination : ev->source);
 	bf_text_puts(out, "{\"flow\":{\"time\":");
 	add_time(out, ev, options->wall_offset_ns);
-	bf_text_printf(out, ",\"verdict\":\"%s\"", bf_verdict_word(ev->verdict));
+	add_word(out, ",\"verdict\":\"", bf_verdict_word(ev->verdict));
 	if (ev->reason != BPFAST_R_NONE)
-		bf_text_printf(out, ",\"drop_reason_desc\":\"%s\"", bf_reason_word(ev->reason));
+		add_word(out, ",\"drop_reason_desc\":\"", bf_reason_word(ev->reason));
 	if (ev->ip_version) {
-		bf_text_printf(out, ",\"IP\":{\"source\":\"%s\"",
-			       bf_address_text(ev->source, addr, sizeof(addr)));
-		bf_text_printf(out, ",\"destination\":\"%s\",\"ipVersion\":\"IPv%u\"}",
-			       bf_address_text(ev->destination, addr, sizeof(addr)),
-			       ev->ip_version);
+		add_word(out, ",\"IP\":{\"source\":\"",
+			 bf_address_text(ev->source, addr, sizeof(addr)));
+		add_word(out, ",\"destination\":\"",
+			 bf_address_text(ev->destination, addr, sizeof(addr)));
+		add_number(out, ",\"ipVersion\":\"IPv", ev->ip_version);
+		bf_text_puts(out, "\"}");
 		add_l4(out, ev);
 	}
 	add_side(out, "source", local_source ? ev->local_identity : ev->remote_identity,
 		 local_source ? local : remote, view);
 	add_side(out, "destination", local_source ? ev->remote_identity : ev->local_identity,
 		 local_source ? remote : local, view);
-	bf_text_printf(out, ",\"Type\":\"%s\"", l7 ? "L7" : "L3_L4");
+	add_word(out, ",\"Type\":\"", l7 ? "L7" : "L3_L4");
 	if (l7)
 		add_l7(out, ev, options->show_query);
-	bf_text_printf(out, ",\"traffic_direction\":\"%s\",\"is_reply\":%s",
-		       egress ? "EGRESS" : "INGRESS",
-		       ev->flags & BPFAST_EF_REPLY ? "true" : "false");
+	add_word(out, ",\"traffic_direction\":\"", egress ? "EGRESS" : "INGRESS");
+	bf_text_puts(out,
+		     ev->flags & BPFAST_EF_REPLY ? ",\"is_reply\":true" : ",\"is_reply\":false");
 	add_policies(out,
 		     ev->verdict == BPFAST_V_FORWARDED
 			     ? (egress ? "egress_allowed_by" : "ingress_allowed_by")

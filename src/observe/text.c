@@ -49,17 +49,14 @@ static bool reserve(struct bf_text *t, size_t more)
 
 void bf_text_add(struct bf_text *t, const char *bytes, size_t len)
 {
-	if (!reserve(t, len))
-		return;
+	if (t->len + len >= t->cap || len > t->cap || t->failed) {
+		if (!reserve(t, len))
+			return;
+	}
 	if (len)
 		memcpy(t->data + t->len, bytes, len);
 	t->len += len;
 	t->data[t->len] = 0;
-}
-
-void bf_text_puts(struct bf_text *t, const char *s)
-{
-	bf_text_add(t, s, strlen(s));
 }
 
 void bf_text_printf(struct bf_text *t, const char *fmt, ...)
@@ -85,6 +82,23 @@ void bf_text_printf(struct bf_text *t, const char *fmt, ...)
 	vsnprintf(t->data + t->len, (size_t)n + 1, fmt, ap);
 	va_end(ap);
 	t->len += (size_t)n;
+}
+
+void bf_text_padded(struct bf_text *t, uint64_t n, int width)
+{
+	char digits[20];
+	int i = 20;
+
+	do {
+		digits[--i] = (char)('0' + n % 10);
+		n /= 10;
+	} while (n || (20 - i < width && i > 0));
+	bf_text_add(t, digits + i, (size_t)(20 - i));
+}
+
+void bf_text_u64(struct bf_text *t, uint64_t n)
+{
+	bf_text_padded(t, n, 1);
 }
 
 size_t bf_utf8_len(const char *s, size_t len)
@@ -139,6 +153,11 @@ static size_t passes(const char *s, size_t len)
 	return n;
 }
 
+static bool wire_passes(char c)
+{
+	return c >= 0x20 && c < 0x7f && c != '\\';
+}
+
 void bf_text_safe(struct bf_text *t, const char *s, size_t len, bool lines)
 {
 	size_t i = 0, n;
@@ -154,11 +173,6 @@ void bf_text_safe(struct bf_text *t, const char *s, size_t len, bool lines)
 			bf_text_printf(t, "\\x%02x", (unsigned char)s[i++]);
 		}
 	}
-}
-
-static bool wire_passes(char c)
-{
-	return c >= 0x20 && c < 0x7f && c != '\\';
 }
 
 void bf_text_wire(struct bf_text *t, const char *bytes, size_t len)
@@ -177,23 +191,31 @@ void bf_text_wire(struct bf_text *t, const char *bytes, size_t len)
 
 void bf_text_json(struct bf_text *t, const char *s, size_t len)
 {
-	size_t i = 0, n;
+	size_t i = 0, from = 0, n;
 
 	bf_text_add(t, "\"", 1);
 	while (i < len) {
-		n = passes(s + i, len - i);
-		if (s[i] == '"' || s[i] == '\\') {
-			bf_text_add(t, "\\", 1);
-			bf_text_add(t, s + i++, 1);
-		} else if (n) {
-			bf_text_add(t, s + i, n);
-			i += n;
-		} else if ((unsigned char)s[i] < 0x80) {
-			bf_text_printf(t, "\\u%04x", (unsigned char)s[i++]);
-		} else {
-			bf_text_printf(t, "\\\\x%02x", (unsigned char)s[i++]);
+		if (wire_passes(s[i]) && s[i] != '"') {
+			i++;
+			continue;
 		}
+		n = passes(s + i, len - i);
+		if (n && s[i] != '"' && s[i] != '\\') {
+			i += n;
+			continue;
+		}
+		bf_text_add(t, s + from, i - from);
+		if (n) {
+			bf_text_add(t, "\\", 1);
+			bf_text_add(t, s + i, 1);
+		} else if ((unsigned char)s[i] < 0x80) {
+			bf_text_printf(t, "\\u%04x", (unsigned char)s[i]);
+		} else {
+			bf_text_printf(t, "\\\\x%02x", (unsigned char)s[i]);
+		}
+		from = ++i;
 	}
+	bf_text_add(t, s + from, len - from);
 	bf_text_add(t, "\"", 1);
 }
 

@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 struct bf_text {
 	char *data; /* NUL-terminated once something was added */
@@ -18,8 +19,15 @@ struct bf_text {
 void bf_text_free(struct bf_text *t);
 void bf_text_clear(struct bf_text *t); /* keeps the memory */
 void bf_text_add(struct bf_text *t, const char *bytes, size_t len);
-void bf_text_puts(struct bf_text *t, const char *s);
+static inline void bf_text_puts(struct bf_text *t, const char *s)
+{
+	bf_text_add(t, s, strlen(s));
+}
 void bf_text_printf(struct bf_text *t, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+void bf_text_u64(struct bf_text *t, uint64_t n); /* decimal */
+/* Decimal with leading zeroes, `width` digits, at most 20. */
+void bf_text_padded(struct bf_text *t, uint64_t n, int width);
 
 /*
  * Text for people: printable ASCII and well-formed UTF-8 above U+009F pass, a

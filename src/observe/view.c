@@ -50,6 +50,22 @@ static int copy_endpoints(struct bf_view *view, const struct bf_world *world)
 	return 0;
 }
 
+static int index_slots(struct bf_view *view)
+{
+	size_t i;
+
+	for (i = 0; i < view->endpoint_count; i++)
+		if (view->endpoints[i].slot >= (int)view->slot_count)
+			view->slot_count = (size_t)view->endpoints[i].slot + 1;
+	view->by_slot = calloc(view->slot_count + 1, sizeof(*view->by_slot));
+	if (!view->by_slot)
+		return -1;
+	for (i = 0; i < view->endpoint_count; i++)
+		if (view->endpoints[i].slot >= 0)
+			view->by_slot[view->endpoints[i].slot] = (uint32_t)i + 1;
+	return 0;
+}
+
 /* A record leaves out the identity of the endpoint it is about: the slot tells. */
 static void copy_own_identities(struct bf_view *view, const struct bf_image *image,
 				const struct bpfast_image *head)
@@ -109,7 +125,7 @@ struct bf_view *bf_view_new(uint32_t generation, const struct bf_image *image,
 	if (!view)
 		return NULL;
 	view->generation = generation;
-	if (copy_endpoints(view, world) || copy_image(view, image)) {
+	if (copy_endpoints(view, world) || index_slots(view) || copy_image(view, image)) {
 		bf_view_free(view);
 		return NULL;
 	}
@@ -129,6 +145,7 @@ void bf_view_free(struct bf_view *view)
 	for (i = 0; i < view->identity_count; i++)
 		free(view->identities[i].text);
 	free(view->endpoints);
+	free(view->by_slot);
 	free(view->addresses);
 	free(view->identities);
 	free(view->strings);
@@ -169,12 +186,9 @@ const struct bf_view *bf_views_find(const struct bf_views *views, uint32_t gener
 
 const struct bf_view_endpoint *bf_view_by_slot(const struct bf_view *view, int slot)
 {
-	size_t i;
-
-	for (i = 0; view && slot >= 0 && i < view->endpoint_count; i++)
-		if (view->endpoints[i].slot == slot)
-			return &view->endpoints[i];
-	return NULL;
+	if (!view || slot < 0 || (size_t)slot >= view->slot_count || !view->by_slot[slot])
+		return NULL;
+	return &view->endpoints[view->by_slot[slot] - 1];
 }
 
 const struct bf_view_endpoint *bf_view_by_address(const struct bf_view *view,

@@ -25,6 +25,8 @@ struct bf_view {
 	uint32_t generation;
 	struct bf_view_endpoint *endpoints;
 	size_t endpoint_count;
+	uint32_t *by_slot; /* index + 1 into endpoints; 0: none */
+	size_t slot_count;
 	struct bf_view_address *addresses; /* sorted */
 	size_t address_count;
 	struct bf_identity *identities; /* sorted by id */

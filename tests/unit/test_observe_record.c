@@ -10,6 +10,7 @@
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "bpfast/image.h"
 #include "bpfast/reasons.h"
@@ -214,6 +215,33 @@ static void a_response(void **state)
 	assert_true(json_is_true(at(o, "flow.is_reply")));
 	assert_null(at(o, "flow.ingress_allowed_by"));
 	json_decref(o);
+}
+
+/* Dates against the C library's, over leap years and ends of months. */
+static void dates(void **state)
+{
+	static const int64_t days[] = {0, 58, 59, 365, 789, 790, 11016, 11017, 19782, 19783, 47540};
+	struct bpfast_event ev = request("GET /");
+	struct bf_record_options options = {.node_name = "n"};
+	struct bf_text t = {0};
+	char want[64];
+	struct tm tm;
+	time_t s;
+	size_t i;
+
+	(void)state;
+	ev.time_ns = 0;
+	for (i = 0; i < sizeof(days) / sizeof(days[0]); i++) {
+		s = (time_t)(days[i] * 86400 + 86399);
+		options.wall_offset_ns = (int64_t)s * 1000000000 + 42;
+		gmtime_r(&s, &tm);
+		strftime(want, sizeof(want), "\"time\":\"%Y-%m-%dT%H:%M:%S.000000042Z\"", &tm);
+		bf_text_clear(&t);
+		bf_record_json(&t, &ev, NULL, &options);
+		if (!strstr(t.data, want))
+			fail_msg("want %s in %s", want, t.data);
+	}
+	bf_text_free(&t);
 }
 
 /* The four ways in which a packet can lie to the endpoint it is about. */
@@ -475,6 +503,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_denied_request),
 		cmocka_unit_test(a_response),
+		cmocka_unit_test(dates),
 		cmocka_unit_test(who_is_source),
 		cmocka_unit_test(egress_to_the_world),
 		cmocka_unit_test(without_a_view),
