@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/explain.h"
 #include "agent/log.h"
 #include "agent/server.h"
 
@@ -219,8 +220,20 @@ static int get(struct bf_agent *a, struct bf_client *c, const json_t *args, json
 static int explain(struct bf_agent *a, struct bf_client *c, const json_t *args, json_t **result,
 		   struct bf_error *err)
 {
+	struct bf_explain_world w = {
+		.endpoints = &a->endpoints,
+		.node_addrs = (const uint8_t(*)[16])a->node_addrs,
+		.node_addr_count = a->node_addr_count,
+		.image = &a->image,
+		.view = bf_views_find(&a->views, a->generation),
+		.generation = a->generation,
+	};
+
 	(void)c;
-	return bf_explain_command(a, args, result, err);
+	if (!a->generation)
+		return bf_err(err, -EAGAIN, "no policy tables are in force: %s",
+			      *a->frozen ? a->frozen : "see bpfast status");
+	return bf_explain_words(&w, args, result, err);
 }
 
 const struct bf_command bf_policy_commands[] = {

@@ -56,10 +56,6 @@ extern const struct bf_command bf_policy_commands[];
 extern const struct bf_command bf_observe_commands[];
 extern const struct bf_command bf_status_commands[];
 
-/* cmd_explain.c */
-int bf_explain_command(struct bf_agent *a, const json_t *args, json_t **result,
-		       struct bf_error *err);
-
 /* Appends a line to what the client will get. Takes o. */
 void bf_client_send(struct bf_client *c, json_t *o);
 /* Formats records while there is room; see records.c. */

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 /* policy explain */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/explain.h"
 #include "cli/policy.h"
+#include "policy/read.h"
 
 static const char *text(const json_t *o, const char *key)
 {
@@ -77,6 +80,85 @@ static int print(struct bf_cli *cli, json_t *result)
 	return BF_EXIT_DONE;
 }
 
+/* Endpoints as `bpfast endpoint list -o json` prints them, or a bare list of them. */
+static int read_endpoints(const char *file, struct bf_endpoints *out, struct bf_error *err)
+{
+	json_error_t je;
+	json_t *all = json_load_file(file, 0, &je), *list, *item;
+	struct bf_local *l;
+	size_t i;
+	int r = 0;
+
+	if (!all)
+		return bf_err(err, -EINVAL,
+			      "%s:%d:%d: %s; give what `bpfast endpoint list -o json` prints", file,
+			      je.line < 0 ? 1 : je.line, je.column < 0 ? 1 : je.column, je.text);
+	list = json_is_array(all) ? all : json_object_get(all, "endpoints");
+	if (!json_is_array(list))
+		r = bf_err(err, -EINVAL, "%s:1:1: {\"endpoints\": [...]} is expected", file);
+	json_array_foreach (list, i, item) {
+		struct bf_error why;
+
+		if (json_is_object(item) && !json_object_get(item, "iface"))
+			json_object_set_new(item, "iface", json_string("none"));
+		r = bf_local_from_json(item, &l, &why);
+		if (!r) {
+			/* Where they sit does not matter here. */
+			l->ifindex = l->e.slot = (int)i;
+			r = bf_endpoints_add(out, l, &why);
+			if (r)
+				bf_local_free(l);
+		}
+		if (r) {
+			bf_err(err, r, "%s: endpoint %zu: %s", file, i + 1, why.msg);
+			break;
+		}
+	}
+	json_decref(all);
+	return r;
+}
+
+/* Tables made of files answer. Takes args. */
+static int offline(struct bf_cli *cli, json_t *args, json_t **result)
+{
+	const char *file = bf_cli_text(cli, "endpoint-file");
+	struct bf_endpoints endpoints = {0};
+	struct bf_explain_world w = {.endpoints = &endpoints};
+	struct bf_endpoint *flat = NULL;
+	struct bf_objects objects = {0};
+	struct bf_image image = {0};
+	struct bf_view *view = NULL;
+	struct bf_error err;
+	struct bf_world world;
+	int r = bf_cli_objects(cli, &objects);
+
+	if (!r && file && read_endpoints(file, &endpoints, &err))
+		r = bf_cli_fail(cli, BF_EXIT_FAILED, "%s", err.msg);
+	flat = r ? NULL : bf_endpoints_flat(&endpoints);
+	if (flat) {
+		world = (struct bf_world){
+			.objects = &objects, .endpoints = flat, .endpoint_count = endpoints.n};
+		if (bf_image_compile(&world, &image, &err))
+			r = bf_cli_fail(cli, BF_EXIT_FAILED, "%s", err.msg);
+		view = r ? NULL : bf_view_new(1, &image, &world);
+	}
+	if (!r && view) {
+		w.image = &image;
+		w.view = view;
+		if (bf_explain_words(&w, args, result, &err))
+			r = bf_cli_fail(cli, BF_EXIT_FAILED, "%s", err.msg);
+	} else if (!r) {
+		r = bf_cli_fail(cli, BF_EXIT_FAILED, "no memory");
+	}
+	bf_view_free(view);
+	bf_image_free(&image);
+	free(flat);
+	bf_endpoints_free(&endpoints);
+	bf_objects_free(&objects);
+	json_decref(args);
+	return r;
+}
+
 int bf_cli_explain(struct bf_cli *cli)
 {
 	const char *from = bf_cli_text(cli, "from"), *to = bf_cli_text(cli, "to");
@@ -94,6 +176,9 @@ int bf_cli_explain(struct bf_cli *cli)
 	if (*port < '0' || *port > '9' || number > 65535 || (*end && *end != '/'))
 		return bf_cli_fail(cli, BF_EXIT_USAGE,
 				   "--port: '%s' is not a port, such as 80 or 53/UDP", port);
+	if (bf_cli_text(cli, "endpoint-file") && !bf_cli_list(cli, "filename"))
+		return bf_cli_fail(cli, BF_EXIT_USAGE,
+				   "--endpoint-file needs -f: policies from files are asked then");
 	if (headers && !http)
 		return bf_cli_fail(cli, BF_EXIT_USAGE, "--header needs --http");
 	args = json_pack("{s:s, s:s, s:i, s:s}", "from", from, "to", to, "port", (int)number,
@@ -102,6 +187,9 @@ int bf_cli_explain(struct bf_cli *cli)
 		json_object_set_new(args, "http", json_string(http));
 	if (headers)
 		json_object_set(args, "headers", (json_t *)headers);
-	r = bf_cli_ask(cli, "policy explain", args, &result);
+	if (bf_cli_list(cli, "filename"))
+		r = offline(cli, args, &result);
+	else
+		r = bf_cli_ask(cli, "policy explain", args, &result);
 	return r ? r : print(cli, result);
 }

@@ -223,61 +223,69 @@ static int compile_alone(const struct bf_objects *objects, struct bf_error *err)
 	return r;
 }
 
-static int check(struct bf_cli *cli)
+static void print_flaw(const json_t *f)
+{
+	struct bf_text t = {0}, safe = {0};
+
+	bf_text_printf(&t, "%s:%lld:%lld: %s", text(f, "file"),
+		       (long long)json_integer_value(json_object_get(f, "line")),
+		       (long long)json_integer_value(json_object_get(f, "column")),
+		       text(f, "message"));
+	if (t.data)
+		bf_text_safe(&safe, t.data, t.len, true);
+	fprintf(stderr, "%s\n", safe.data ? safe.data : "");
+	bf_text_free(&safe);
+	bf_text_free(&t);
+}
+
+int bf_cli_objects(const struct bf_cli *cli, struct bf_objects *objects)
 {
 	struct bf_sources sources = {0};
-	struct bf_objects objects = {0};
 	struct bf_flaws flaws = {0};
-	struct bf_error err;
 	json_t *files, *details = NULL;
+	struct bf_error err;
 	const json_t *f;
 	size_t i;
-	int r;
+	int r = bf_cli_files(cli, &files);
 
-	if (!bf_cli_list(cli, "filename"))
-		return bf_cli_fail(cli, BF_EXIT_USAGE,
-				   "-f FILE is missing: a file, a directory, or - for stdin");
-	r = bf_cli_files(cli, &files);
 	if (r)
 		return r;
 	r = bf_sources_from_json(files, &sources, &err);
 	json_decref(files);
 	if (!r)
-		r = bf_sources_objects(&sources, &objects, &flaws, NULL, &err);
+		r = bf_sources_objects(&sources, objects, &flaws, NULL, &err);
+	bf_sources_free(&sources);
 	if (!r)
-		r = compile_alone(&objects, &err);
-	if (r && !cli->json)
-		json_array_foreach (flaws.list, i, f) {
-			struct bf_text t = {0};
+		r = compile_alone(objects, &err);
+	if (!r)
+		return BF_EXIT_DONE;
+	if (!cli->json)
+		json_array_foreach (flaws.list, i, f)
+			print_flaw(f);
+	if (flaws.list)
+		details = json_pack("{s:o}", "flaws", flaws.list);
+	r = bf_cli_fail_json(cli, BF_EXIT_FAILED, err.msg, details);
+	json_decref(details);
+	return r;
+}
 
-			bf_text_printf(&t, "%s:%lld:%lld: %s", text(f, "file"),
-				       (long long)json_integer_value(json_object_get(f, "line")),
-				       (long long)json_integer_value(json_object_get(f, "column")),
-				       text(f, "message"));
-			if (t.data) {
-				struct bf_text safe = {0};
+static int check(struct bf_cli *cli)
+{
+	struct bf_objects objects = {0};
+	int r;
 
-				bf_text_safe(&safe, t.data, t.len, true);
-				fprintf(stderr, "%s\n", safe.data ? safe.data : "");
-				bf_text_free(&safe);
-			}
-			bf_text_free(&t);
-		}
-	if (r && flaws.list)
-		details = json_pack("{s:O}", "flaws", flaws.list);
-	if (r)
-		r = bf_cli_fail_json(cli, BF_EXIT_FAILED, err.msg, details);
-	else if (cli->json)
+	if (!bf_cli_list(cli, "filename"))
+		return bf_cli_fail(cli, BF_EXIT_USAGE,
+				   "-f FILE is missing: a file, a directory, or - for stdin");
+	r = bf_cli_objects(cli, &objects);
+	if (!r && cli->json)
 		printf("{\"policies\": %zu, \"namespaces\": %zu}\n", objects.policy_count,
 		       objects.namespace_count);
-	else
+	else if (!r)
 		printf("%zu %s and %zu %s are fine\n", objects.policy_count,
 		       objects.policy_count == 1 ? "policy" : "policies", objects.namespace_count,
 		       objects.namespace_count == 1 ? "namespace" : "namespaces");
-	json_decref(details);
-	json_decref(flaws.list);
 	bf_objects_free(&objects);
-	bf_sources_free(&sources);
 	return r;
 }
 
@@ -292,6 +300,8 @@ static const struct bf_option explain_options[] = {
 	{"port", 0, "N[/PROTO]", false, "destination port; TCP where nothing is said"},
 	{"http", 0, "'METHOD TARGET'", false, "a request, such as 'GET /index.html'"},
 	{"header", 0, "'NAME: VALUE'", true, "a header of the request"},
+	{"filename", 'f', "FILE", true, "ask these policies instead of those in force, offline"},
+	{"endpoint-file", 0, "FILE", false, "with -f: what `endpoint list -o json` printed"},
 	{NULL, 0, NULL, false, NULL},
 };
 

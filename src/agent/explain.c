@@ -5,9 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "agent/server.h"
+#include "agent/explain.h"
 #include "bpfast/image.h"
 #include "observe/names.h"
+#include "observe/text.h"
 #include "policy/explain.h"
 
 #define REQUEST_MAX BPFAST_HEAD_MAX
@@ -18,8 +19,8 @@ struct party {
 	uint8_t addr[16]; /* where it is no endpoint */
 };
 
-static int read_party(struct bf_agent *a, const json_t *args, const char *key, struct party *p,
-		      struct bf_error *err)
+static int read_party(const struct bf_explain_world *w, const json_t *args, const char *key,
+		      struct party *p, struct bf_error *err)
 {
 	const char *who = json_string_value(json_object_get(args, key));
 	struct bf_local *l;
@@ -29,16 +30,16 @@ static int read_party(struct bf_agent *a, const json_t *args, const char *key, s
 			      "--%s: the name of an endpoint, an address or `host` is needed", key);
 	if (!strcmp(who, "host")) {
 		p->host = true;
-		if (a->node_addr_count)
-			memcpy(p->addr, a->node_addrs[a->node_addr_count - 1], 16);
+		if (w->node_addr_count)
+			memcpy(p->addr, w->node_addrs[w->node_addr_count - 1], 16);
 		return 0;
 	}
 	if (!bf_address_parse(who, p->addr)) {
-		l = bf_endpoints_by_address(&a->endpoints, p->addr);
+		l = bf_endpoints_by_address(w->endpoints, p->addr);
 		p->e = l ? &l->e : NULL;
 		return 0;
 	}
-	l = bf_endpoints_find(&a->endpoints, who, err);
+	l = bf_endpoints_find(w->endpoints, who, err);
 	if (!l)
 		return -ENOENT;
 	p->e = &l->e;
@@ -139,28 +140,27 @@ static json_t *policies_json(const char *ref)
 	return array;
 }
 
-static json_t *side_json(const struct bf_agent *a, const struct bf_answer_side *s,
+static json_t *side_json(const struct bf_explain_world *w, const struct bf_answer_side *s,
 			 const struct bf_endpoint *who)
 {
 	static const char *const l4[] = {"deny", "deny-rule", "allow", "http"};
-	const struct bf_view *view = bf_views_find(&a->views, a->generation);
 
 	if (!s->judged)
 		return json_pack("{s:b}", "judged", 0);
-	return json_pack("{s:b, s:s, s:s, s:s, s:s, s:s, s:s, s:o, s:I, s:s, s:I, s:s}", "judged",
-			 1, "namespace", who ? who->namespace : "", "endpoint",
-			 who ? who->name : "", "verdict", bf_verdict_word(s->verdict), "reason",
-			 bf_reason_word(s->reason), "hint", bf_reason_hint(s->reason), "l4",
-			 s->l4 < 4 ? l4[s->l4] : "?", "policies",
-			 policies_json(bf_image_ref(a->image.blob.data, a->image.blob.len, s->ref)),
-			 "local_identity", (json_int_t)s->identity_local, "local_labels",
-			 bf_view_identity(view, s->identity_local), "remote_identity",
-			 (json_int_t)s->identity_remote, "remote_labels",
-			 bf_view_identity(view, s->identity_remote));
+	return json_pack(
+		"{s:b, s:s, s:s, s:s, s:s, s:s, s:s, s:o, s:I, s:s, s:I, s:s}", "judged", 1,
+		"namespace", who ? who->namespace : "", "endpoint", who ? who->name : "", "verdict",
+		bf_verdict_word(s->verdict), "reason", bf_reason_word(s->reason), "hint",
+		bf_reason_hint(s->reason), "l4", s->l4 < 4 ? l4[s->l4] : "?", "policies",
+		policies_json(bf_image_ref(w->image->blob.data, w->image->blob.len, s->ref)),
+		"local_identity", (json_int_t)s->identity_local, "local_labels",
+		bf_view_identity(w->view, s->identity_local), "remote_identity",
+		(json_int_t)s->identity_remote, "remote_labels",
+		bf_view_identity(w->view, s->identity_remote));
 }
 
-int bf_explain_command(struct bf_agent *a, const json_t *args, json_t **result,
-		       struct bf_error *err)
+int bf_explain_words(const struct bf_explain_world *w, const json_t *args, json_t **result,
+		     struct bf_error *err)
 {
 	const char *protocol = json_string_value(json_object_get(args, "protocol"));
 	const char *from_word = json_string_value(json_object_get(args, "from"));
@@ -174,17 +174,14 @@ int bf_explain_command(struct bf_agent *a, const json_t *args, json_t **result,
 	bool request_asked;
 	uint8_t scratch[16];
 
-	if (!a->generation)
-		return bf_err(err, -EAGAIN, "no policy tables are in force: %s",
-			      *a->frozen ? a->frozen : "see bpfast status");
 	if (number < 0)
 		return bf_err(err, -EINVAL, "protocol '%s' is not known", protocol);
 	if (port < 0 || port > 65535 ||
 	    (!port && number != IPPROTO_ICMP && number != IPPROTO_ICMPV6))
 		return bf_err(err, -EINVAL, "--port: a number from 1 to 65535 is needed");
-	r = read_party(a, args, "from", &from, err);
+	r = read_party(w, args, "from", &from, err);
 	if (!r)
-		r = read_party(a, args, "to", &to, err);
+		r = read_party(w, args, "to", &to, err);
 	if (r)
 		return r;
 	if (!from.e && !to.e)
@@ -205,7 +202,7 @@ int bf_explain_command(struct bf_agent *a, const json_t *args, json_t **result,
 		q.port = (uint16_t)port;
 		q.request = request.data;
 		q.request_len = request.len;
-		r = bf_explain(&a->image, &q, &answer, err);
+		r = bf_explain(w->image, &q, &answer, err);
 	}
 	request_asked = request.len > 0;
 	bf_text_free(&request);
@@ -215,7 +212,7 @@ int bf_explain_command(struct bf_agent *a, const json_t *args, json_t **result,
 		"{s:s, s:s, s:s, s:b, s:b, s:o, s:o, s:I}", "verdict",
 		bf_verdict_word(answer.verdict), "reason", bf_reason_word(answer.reason), "hint",
 		bf_reason_hint(answer.reason), "from_host", from.host, "request", request_asked,
-		"egress", side_json(a, &answer.egress, from.e), "ingress",
-		side_json(a, &answer.ingress, to.e), "generation", (json_int_t)a->generation);
+		"egress", side_json(w, &answer.egress, from.e), "ingress",
+		side_json(w, &answer.ingress, to.e), "generation", (json_int_t)w->generation);
 	return 0;
 }

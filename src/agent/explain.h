@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef BF_AGENT_EXPLAIN_H
+#define BF_AGENT_EXPLAIN_H
+/*
+ * policy explain: a question in words to the tables. The agent asks the
+ * tables in force; the command line can ask tables made of files.
+ */
+#include <jansson.h>
+
+#include "agent/endpoints.h"
+#include "observe/view.h"
+#include "policy/compile.h"
+
+struct bf_explain_world {
+	const struct bf_endpoints *endpoints;
+	const uint8_t (*node_addrs)[16];
+	size_t node_addr_count;
+	const struct bf_image *image;
+	const struct bf_view *view; /* for the texts of identities; may be NULL */
+	uint32_t generation;
+};
+
+/*
+ * args: from, to (endpoint, address or "host"), port, protocol, http ("METHOD
+ * TARGET"), headers (["NAME: VALUE"]). 0 with *result, or -errno with err.
+ */
+int bf_explain_words(const struct bf_explain_world *w, const json_t *args, json_t **result,
+		     struct bf_error *err);
+
+#endif
