@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A pod with raw sockets: it may send only as itself."""
+
+import time
+
+import pytest
+from lab import servers
+from lab.packets import ARP, ICMP, IP, UDP, Ether, ICMPv6EchoRequest, IPv6, Sniffer, send
+from lab.probe import ping, tcp, udp
+from lab.policy import network, peers
+
+
+class Room:
+    def __init__(self, node):
+        self.node = node
+        self.evil, self.cart, self.web = node.pod("evil"), node.pod("cart"), node.pod("web")
+        self.web.serve(servers.UdpEcho(self.web.ns, 5353))
+        self.web.serve(servers.Echo(self.web.ns, 80))
+        self.mac = {p.name: p.mac() for p in node.pods.values()}
+
+    def frame(self, payload, **ether):
+        return Ether(src=ether.get("src", self.mac["evil"]), dst=ether.get("dst", self.mac["web"])) / payload
+
+    def arrives(self, frame, match, seconds):
+        with Sniffer(self.web.ns) as s:
+            for _ in range(2):
+                send(self.evil.ns, frame)
+            return s.wait(match, seconds) is not None
+
+
+@pytest.fixture(scope="module")
+def room(nodes):
+    return Room(nodes())
+
+
+def cases(room):
+    """name -> (frame, how to know it at web)"""
+    cart, web = room.cart, room.web
+    mark = b"spoofed-%d" % (time.monotonic_ns() % 10**9)
+    has = lambda f: mark in bytes(f)
+    udp4 = lambda src: IP(src=src, dst=web.ip4) / UDP(sport=1234, dport=5353) / mark
+    udp6 = lambda src: IPv6(src=src, dst=web.ip6) / UDP(sport=1234, dport=5353) / mark
+    return {
+        "source of another pod": (room.frame(udp4(cart.ip4)), has),
+        "source of the node": (room.frame(udp4(room.node.ip4)), has),
+        "source from outside": (room.frame(udp4("8.8.8.8")), has),
+        "loopback source": (room.frame(udp4("127.0.0.1")), has),
+        "source 0.0.0.0": (room.frame(udp4("0.0.0.0")), has),
+        "IPv6 source of another pod": (room.frame(udp6(cart.ip6)), has),
+        "IPv6 source of the node": (room.frame(udp6(room.node.ip6)), has),
+        "mapped source": (room.frame(udp6("::ffff:" + cart.ip4)), has),
+        "echo request of another": (room.frame(IP(src=cart.ip4, dst=web.ip4) / ICMP() / mark), has),
+        "IPv6 echo request of another": (room.frame(IPv6(src=cart.ip6, dst=web.ip6) / ICMPv6EchoRequest(data=mark)), has),
+        "ARP reply for another": (
+            room.frame(ARP(op=2, hwsrc=room.mac["evil"], psrc=cart.ip4, hwdst=room.mac["web"], pdst=web.ip4)),
+            lambda f: ARP in f and f[ARP].op == 2 and f[ARP].psrc == cart.ip4,
+        ),
+        "ARP request as another": (
+            room.frame(ARP(op=1, hwsrc=room.mac["evil"], psrc=cart.ip4, pdst=web.ip4), dst="ff:ff:ff:ff:ff:ff"),
+            lambda f: ARP in f and f[ARP].psrc == cart.ip4 and f[ARP].hwsrc == room.mac["evil"],
+        ),
+        "gratuitous ARP": (
+            room.frame(ARP(op=1, hwsrc=room.mac["evil"], psrc=cart.ip4, pdst=cart.ip4), dst="ff:ff:ff:ff:ff:ff"),
+            lambda f: ARP in f and f[ARP].psrc == cart.ip4 and f[ARP].hwsrc == room.mac["evil"],
+        ),
+    }
+
+
+def test_spoofing(room):
+    """All of it works without us, none of it with us."""
+    for name, (frame, match) in cases(room).items():
+        assert room.arrives(frame, match, 2), f"{name}: does not arrive even without us"
+    room.node.start_agent()
+    for pod in room.node.pods.values():
+        pod.guard()
+    through = [name for name, (frame, match) in cases(room).items() if room.arrives(frame, match, 0.25)]
+    assert through == []
+    # What is honest still passes.
+    for _ in range(2):
+        assert udp(room.evil, room.web.ip4, 5353) == "ok"
+        assert udp(room.evil, room.web.ip6, 5353) == "ok"
+        assert ping(room.evil, room.web.ip4) == "ok"
+        room.evil.run("ip", "neigh", "flush", "all")
+        room.web.run("ip", "neigh", "flush", "all")
+
+
+def test_spoofed_drops_have_a_reason(room):
+    records = [f for f in room.node.observe() if f["flow"].get("drop_reason_desc", "").lower() == "source-not-own"]
+    assert records
+    assert records[-1]["flow"]["verdict"] == "DROPPED"
+
+
+def test_new_address_is_used_only_when_it_is_declared(room):
+    extra = room.evil.ip4.rsplit(".", 1)[0] + ".99"
+    room.evil.ns.ip(f"addr add {extra}/24 dev eth0")
+    mark = b"second-address"
+    frame = lambda: room.frame(IP(src=extra, dst=room.web.ip4) / UDP(sport=1234, dport=5353) / mark)
+    assert not room.arrives(frame(), lambda f: mark in bytes(f), 0.25)
+    room.evil.unguard()
+    room.evil.guard("--ip", extra, "--ip", room.evil.ip4, "--ip", room.evil.ip6)
+    assert room.arrives(frame(), lambda f: mark in bytes(f), 2)
+
+
+def test_the_nodes_address_is_no_pass(room):
+    """The node is known by how its packets arrive, not by their source address."""
+    node = room.node
+    node.apply(network("web", {"app": "web"}, ingress=[]))
+    try:
+        assert tcp(node.host, room.web.ip4, 80) == "ok"
+        assert tcp(room.cart, room.web.ip4, 80) == "blocked"
+        # A pod that masquerades as the node: the node itself rewrites the source on the way.
+        mark = b"as-the-node"
+        frame = room.frame(IP(src=node.ip4, dst=room.web.ip4) / UDP(sport=1, dport=5353) / mark)
+        assert not room.arrives(frame, lambda f: mark in bytes(f), 0.25)
+        node.only(network("web", {"app": "web"}, ingress=[peers({"app": "cart"})]))
+        assert tcp(room.cart, room.web.ip4, 80) == "ok"
+    finally:
+        node.clear_policies()
