@@ -48,7 +48,7 @@ UNIT      := $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(wildcard tests/un
 BPF_TESTS := $(patsubst tests/bpf/%.c,$(BUILD)/tests/bpf/%,$(wildcard tests/bpf/test_*.c))
 BPF_SHARED := $(patsubst tests/bpf/%.c,$(BUILD)/tests/bpf/%.o,$(filter-out tests/bpf/test_%,$(wildcard tests/bpf/*.c)))
 
-.PHONY: all help deps check-tools unit test-unit test-bpf test-e2e test format check-format clean install
+.PHONY: all help deps check-tools unit test-unit test-bpf test-e2e test demo bench format check-format clean install
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -148,6 +148,20 @@ test: deps ## every test (root)
 	$(MAKE) test-unit
 	$(MAKE) test-bpf
 	$(MAKE) test-e2e
+
+# --- to look at --------------------------------------------------------------
+
+demo: deps ## the main job on this machine alone, in a minute (root)
+	@$(MAKE) --no-print-directory all
+	@$(PYTHON) scripts/demo.py
+
+$(BUILD)/bench/prog_run: bench/prog_run.c | check-tools
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) -o $@ $< $(shell pkg-config --libs libbpf)
+
+bench: deps ## measure against nothing and against a proxy; writes build/bench/results.md (root)
+	@$(MAKE) --no-print-directory all $(BUILD)/bench/prog_run
+	@BPFAST_BUILD=$(abspath $(BUILD)) $(PYTHON) bench/bench.py
 
 SOURCES = $(shell git ls-files --cached --others --exclude-standard '*.c' '*.h')
 
