@@ -40,7 +40,8 @@ LIB_OBJ   := $(LIB_SRC:src/%.c=$(BUILD)/obj/%.o)
 # What may be linked without libbpf, root and sockets: the pure rooms, and what else is pure.
 PURE_OBJ  := $(filter $(BUILD)/obj/base/% $(BUILD)/obj/match/% $(BUILD)/obj/policy/% $(BUILD)/obj/ids/% \
 	$(BUILD)/obj/observe/% $(BUILD)/obj/agent/config.o $(BUILD)/obj/agent/endpoint_json.o \
-	$(BUILD)/obj/agent/endpoints.o,$(LIB_OBJ))
+	$(BUILD)/obj/agent/endpoints.o $(BUILD)/obj/agent/policies.o $(BUILD)/obj/agent/sources.o \
+	$(BUILD)/obj/cli/args.o $(BUILD)/obj/cli/output.o,$(LIB_OBJ))
 BINS      := $(if $(wildcard src/cli/main.c),$(BUILD)/bin/bpfast) \
 	     $(if $(wildcard src/agent/main.c),$(BUILD)/bin/bpfastd) \
 	     $(if $(wildcard src/cni/main.c),$(BUILD)/bin/bpfast-cni)
