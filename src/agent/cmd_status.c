@@ -34,6 +34,19 @@ static json_t *drops(const struct bpfast_metrics *m)
 	return array;
 }
 
+static json_t *features(const struct bf_datapath_status *s)
+{
+	return s->hook ? json_pack("[s]", s->hook) : json_array();
+}
+
+/* What a newer kernel would do better, and what is done instead. */
+static json_t *fallbacks(const struct bf_datapath_status *s)
+{
+	if (!s->hook || !s->hook_why || !*s->hook_why)
+		return json_array();
+	return json_pack("[{s:s, s:s, s:s}]", "wanted", "tcx", "used", s->hook, "why", s->hook_why);
+}
+
 static void warn(json_t *array, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 static void warn(json_t *array, const char *fmt, ...)
 {
@@ -92,7 +105,7 @@ json_t *bf_status_json(struct bf_agent *a)
 	bf_datapath_status(a->dp, &s);
 	bf_datapath_metrics(a->dp, &m);
 	return json_pack(
-		"{s:{s:s, s:i, s:I, s:b, s:s, s:s, s:s, s:s}, s:{s:s, s:s, s:s, s:s},"
+		"{s:{s:s, s:i, s:I, s:b, s:s, s:s, s:s, s:s}, s:{s:s, s:s, s:s, s:s, s:o, s:o},"
 		" s:i, s:{s:i, s:i, s:i, s:s}, s:I, s:I, s:I,"
 		" s:{s:I, s:I}, s:{s:I, s:I}, s:{s:I, s:I},"
 		" s:{s:I, s:I, s:I, s:I}, s:{s:I, s:I, s:I, s:I, s:I}, s:o, s:o}",
@@ -101,9 +114,10 @@ json_t *bf_status_json(struct bf_agent *a)
 		a->adopted, "run_dir", a->config.run_dir, "pin_dir", a->config.pin_dir,
 		"policy_dir", a->config.policy_dir, "metrics_listen", a->config.metrics_listen,
 		"kernel", "release", uts.release, "machine", uts.machine, "hook",
-		s.hook ? s.hook : "", "hook_why", s.hook_why ? s.hook_why : "", "endpoints",
-		(int)a->endpoints.n, "policies", "applied", (int)a->applied.policy_count,
-		"directory", (int)a->directory.policy_count, "namespaces",
+		s.hook ? s.hook : "", "hook_why", s.hook_why ? s.hook_why : "", "features",
+		features(&s), "fallbacks", fallbacks(&s), "endpoints", (int)a->endpoints.n,
+		"policies", "applied", (int)a->applied.policy_count, "directory",
+		(int)a->directory.policy_count, "namespaces",
 		(int)(a->applied.namespace_count + a->directory.namespace_count), "directory_error",
 		a->dir_error, "revision", (json_int_t)a->revision, "generation",
 		(json_int_t)s.generation, "oldest_generation", (json_int_t)s.oldest_generation,

@@ -165,6 +165,25 @@ static int find_command(struct bf_cli *cli, const struct bf_cli_command *const *
 	return BF_EXIT_USAGE;
 }
 
+static int no_verb(struct bf_cli *cli, const struct bf_cli_command *list, const char *noun,
+		   const char *verb)
+{
+	struct bf_text verbs = {0};
+	int r;
+
+	for (; list->noun; list++)
+		if (!strcmp(list->noun, noun))
+			bf_text_printf(&verbs, "%s%s", verbs.len ? ", " : "", list->verb);
+	if (verb)
+		r = bf_cli_fail(cli, BF_EXIT_USAGE, "%s: '%s' is not known; there is %s", noun,
+				verb, verbs.data ? verbs.data : "");
+	else
+		r = bf_cli_fail(cli, BF_EXIT_USAGE, "%s: say what to do: %s", noun,
+				verbs.data ? verbs.data : "");
+	bf_text_free(&verbs);
+	return r;
+}
+
 /* Global options may stand before the noun; they take the place of words. */
 static int global_first(struct bf_cli *cli, int argc, char **argv, int *at)
 {
@@ -251,9 +270,7 @@ int bf_args_parse(struct bf_cli *cli, const struct bf_cli_command *const *nouns,
 			list_commands(list);
 			return BF_EXIT_DONE;
 		}
-		return bf_cli_fail(cli, BF_EXIT_USAGE,
-				   "%s: '%s' is not known; see bpfast %s --help", noun,
-				   verb ? verb : "", noun);
+		return no_verb(cli, list, noun, verb);
 	}
 	for (i++; i < argc; i++) {
 		if (cli->command->verb && i == v)
