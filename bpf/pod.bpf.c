@@ -9,7 +9,7 @@
  * Forward means: let the next program decide.
  */
 #include "maps.h"
-#include "stage/parse.h"
+#include "stage/parse_quick.h"
 #include "stage/identity.h"
 #include "stage/flow.h"
 #include "stream/tcp.h"
@@ -263,12 +263,15 @@ static __always_inline void follow_close(struct hook *h, struct bpfast_flow *flo
 static __always_inline int known_flow(struct __sk_buff *skb, struct hook *h,
 				      struct bpfast_flow *flow)
 {
-	__u64 now = bpf_ktime_get_coarse_ns();
+	__u32 jiffies = (__u32)bpf_jiffies64();
 	int from_client = !!(flow->flags & BPFAST_FF_EGRESS) == h->egress, way;
 	struct packet *pkt = &h->scratch->pkt;
 
-	if (now - flow->seen_ns > NSEC_PER_SEC)
-		flow->seen_ns = now;
+	/* Reading the clock costs more than a load: only now and then. */
+	if (jiffies - flow->seen_jiffies >= 64) {
+		flow->seen_jiffies = jiffies;
+		flow->seen_ns = bpf_ktime_get_coarse_ns();
+	}
 	if (flow->generation != h->generation) {
 		if (flow->flags & BPFAST_FF_MIDSTREAM) {
 			flow_delete(h);
@@ -316,10 +319,11 @@ static __always_inline int pod(struct __sk_buff *skb, __u8 egress)
 	if (!h.scratch || !h.metrics || !h.control)
 		return HOOK_DROP;
 	pkt = &h.scratch->pkt;
+	h.scratch->now = 0;
 	h.endpoint = bpf_map_lookup_elem(&bpfast_endp, &ifindex);
 	h.from_host = !egress && skb->ingress_ifindex == 0;
 
-	reason = parse(skb, h.scratch);
+	reason = parse_quick(skb, h.scratch) ? BPFAST_R_NONE : parse(skb, h.scratch);
 	root = *(volatile __u64 *)&h.control->root;
 	h.generation = root >> 32;
 	h.image = (__u32)root;
@@ -332,6 +336,8 @@ static __always_inline int pod(struct __sk_buff *skb, __u8 egress)
 		if (reason)
 			return drop(&h, reason, 0);
 	}
+	if (!(pkt->flags & ~PKT_COPIED))
+		goto flow;
 	if (pkt->flags & PKT_ARP)
 		return forward(&h);
 	if (pkt->flags & PKT_LINK_CONTROL) {
@@ -343,6 +349,7 @@ static __always_inline int pod(struct __sk_buff *skb, __u8 egress)
 		if (reason)
 			return drop(&h, reason, 0);
 	}
+flow:
 	if (pkt->protocol == PROTO_UDP && dhcp(&h))
 		return forward(&h);
 

@@ -33,6 +33,7 @@ enum http_state {
 	H1_NAME,
 	H1_VALUE,
 	H1_END_LF, /* the LF of the empty line */
+	H1_END, /* behind it: the head is complete. Never where a step ends */
 	H1_BODY, /* body_left bytes that nobody reads */
 	H1_CHUNK_SIZE,
 	H1_CHUNK_LF,
@@ -113,6 +114,7 @@ struct http_walk {
 	__u32 requests; /* allowed so far, on the connection */
 	__u32 responses; /* ended so far, on the connection, as far as this walk knows */
 	__u64 head_requests; /* see struct bpfast_flow */
+	__u32 name; /* what http_line() read; ~0: nothing that is asked for */
 	__u32 status; /* responses: of the last head */
 	__u32 upgraded; /* the server has answered 101 */
 	struct sets sets; /* of the request being judged; too large for the stack */
@@ -261,6 +263,13 @@ static __always_inline __u64 http_controls(__u64 eight)
 	return (below | ((del - ones) & ~del)) & tops;
 }
 
+/* Which of the eight is the first that http_controls() marks: 0 to 7. */
+static __always_inline __u32 http_first(__u64 marks)
+{
+	/* One bit of 1 << 8k is left; the product's top byte is then k. */
+	return (__u32)((((marks & -marks) >> 7) * 0x0001020304050607ull) >> 56);
+}
+
 /*
  * The rest of a value that no rule and no framing reads, to behind its CR.
  * Servers agree on what may stand in it; CR, LF and NUL alone do not.
@@ -269,26 +278,28 @@ ARENA_GLOBAL __u32 http_value_end(struct http_walk *w, __u32 pos, __u32 limit)
 {
 	if (!w)
 		return pos;
-	for (int i = 0; i < HTTP_RUN / 4; i++) {
-		if (pos + 8 > limit || http_controls(http_eight(w, pos)))
-			break;
-		pos += 8;
-	}
-	for (int i = 0; i < HTTP_RUN / 4; i++) {
-		__u8 c;
+	for (int i = 0; i < HTTP_RUN; i++) {
+		__u64 marks;
 
 		if (pos >= limit)
 			break;
-		c = http_byte(w, pos);
-		pos++;
-		if (!http_is(c, HC_VALUE)) {
-			if (c != '\r')
+		marks = http_controls(http_eight(w, pos));
+		if (!marks) {
+			pos += 8;
+			continue;
+		}
+		pos += http_first(marks);
+		if (pos >= limit)
+			break;
+		if (http_byte(w, pos) != '\t') {
+			if (http_byte(w, pos) != '\r')
 				http_refuse(w, BPFAST_R_HTTP_HEADER);
 			w->st.state = H1_LINE_LF;
-			break;
+			return pos + 1;
 		}
+		pos++;
 	}
-	return pos;
+	return pos < limit ? pos : limit;
 }
 
 /* Behind a CR: takes the LF along where it is at hand, and begins the next line. */
@@ -338,7 +349,7 @@ static __always_inline void http_value_length(struct http_walk *w)
 			break;
 		}
 	}
-	http_took(w, pos);
+	http_took(w, http_line_end(w, pos, limit));
 }
 
 /* Transfer-Encoding: "chunked" in any case and nothing else (RFC 9112, section 6.1). */
@@ -372,7 +383,7 @@ static __always_inline void http_value_encoding(struct http_walk *w)
 		}
 	}
 	w->st.value = at;
-	http_took(w, pos);
+	http_took(w, http_line_end(w, pos, limit));
 }
 
 /*
@@ -443,58 +454,98 @@ static __always_inline void http_chunk_next(struct http_walk *w)
 	w->st.bits &= ~HB_ELEMENT;
 }
 
-/*
- * A header's name to its colon, by the automaton at `dfa`. On the colon,
- * *name is what it accepts with; until then ~0. The value of a header of no
- * interest is skipped in the same step.
- */
-static __always_inline void http_name(struct http_walk *w, __u32 dfa, __u32 *name)
+/* A name that is none of those asked for, to its colon: only its bytes must be tokens. */
+static __always_inline __u32 http_name_rest(struct http_walk *w, __u32 pos, __u32 limit)
 {
-	__u32 pos = w->pos, limit = http_limit(w), state = w->st.dfa[0];
+	for (int i = 0; i < HTTP_RUN; i++) {
+		if (pos >= limit || !http_is(http_byte(w, pos), HC_TOKEN))
+			break;
+		pos++;
+	}
+	return pos;
+}
+
+/*
+ * One header line, by the automaton over names at `dfa`: to behind its colon
+ * where the name is asked for (w->name is then what it accepts with), else to
+ * its end. Returns 1 where a line ended and the next begins.
+ */
+ARENA_GLOBAL int http_line(struct http_walk *w, __u32 dfa)
+{
+	__u32 pos, limit, state, sink, name = ~0u;
 	struct arena_view view;
 
-	*name = ~0u;
-	if (!arena_open(&view)) {
-		http_refuse(w, BPFAST_R_INTERNAL);
-		return;
-	}
+	if (!w || !arena_open(&view))
+		return 0;
+	pos = w->pos;
+	limit = http_limit(w);
+	state = w->st.dfa[0];
+	if (pos >= limit)
+		return 0;
 	if (!(w->st.bits & HB_BEGUN)) {
 		state = dfa_start(dfa);
 		w->st.bits |= HB_BEGUN;
 		if (http_byte(w, pos) == '\r') {
+			pos++;
 			w->st.state = H1_END_LF;
-			http_took(w, pos + 1);
-			return;
+			if (pos < limit && http_byte(w, pos) == '\n') {
+				pos++;
+				w->st.state = H1_END;
+			}
+			http_took(w, pos);
+			return 0;
 		}
 	}
+	sink = dfa_sink(dfa);
 	for (int i = 0; i < HTTP_RUN; i++) {
 		__u8 c;
 
-		if (pos >= limit)
+		if (pos >= limit || state == sink)
 			break;
 		c = http_byte(w, pos);
-		pos++;
-		if (c == ':') {
-			*name = dfa_accept(dfa, state);
+		if (c == ':')
 			break;
-		}
+		pos++;
 		state = dfa_step(&view, dfa, state, c);
 		if (!state)
 			break;
 	}
-	/* State 0 is where no token leads: blanks before the colon, folded lines, controls. */
-	if (!state || (*name != ~0u && (*name & 0xff) == BPFAST_HN_INVALID))
-		http_refuse(w, BPFAST_R_HTTP_HEADER);
+	if (state && state == sink)
+		pos = http_name_rest(w, pos, limit);
 	w->st.dfa[0] = state;
-	if (*name == BPFAST_HN_OTHER) {
+	if (!state) { /* where no token leads: blanks before the colon, folded lines, controls */
+		http_refuse(w, BPFAST_R_HTTP_HEADER);
+	} else if (pos < limit && http_byte(w, pos) == ':') {
+		pos++;
+		name = dfa_accept(dfa, state);
+		if ((name & 0xff) == BPFAST_HN_INVALID)
+			http_refuse(w, BPFAST_R_HTTP_HEADER);
+	} else if (pos < limit && state == sink && pos - w->pos < HTTP_RUN) {
+		http_refuse(w, BPFAST_R_HTTP_HEADER);
+	}
+	if (name == BPFAST_HN_OTHER) {
 		w->st.state = H1_VALUE;
 		w->st.name = BPFAST_HN_OTHER;
 		w->st.bits &= ~HB_ELEMENT;
 		pos = http_value_end(w, pos, limit);
 		pos = http_line_end(w, pos, limit);
-		*name = ~0u;
+		name = ~0u;
 	}
+	w->name = name;
 	http_took(w, pos);
+	return w->st.state == H1_NAME && !(w->st.bits & HB_BEGUN) && !w->reason;
+}
+
+/* Header lines of no interest, many in one step. */
+#define HTTP_LINES 12
+
+static __always_inline void http_lines(struct http_walk *w, __u32 dfa)
+{
+	w->name = ~0u;
+	for (int i = 0; i < HTTP_LINES; i++) {
+		if (!http_line(w, dfa))
+			break;
+	}
 }
 
 /* Behind the LF of a header line: the next one. */

@@ -12,6 +12,9 @@
 	arena_u32((w)->st.ruleset_off +                                                            \
 		  (__u32) __builtin_offsetof(struct bpfast_image_ruleset, member))
 
+/* The automata of HF_METHOD, HF_PATH and HF_TARGET stand in a row. */
+#define METHOD_DFA_OFF ((__u32) __builtin_offsetof(struct bpfast_image_ruleset, method_dfa_off))
+
 /* The image in which the current head's ruleset lies: rulesets hold offsets from there. */
 static __always_inline __u32 request_image(const struct http_walk *w)
 {
@@ -363,7 +366,9 @@ static __always_inline void request_target(struct http_walk *w)
 		}
 	} else if (http_is(c, plain) || target_slash(plain, w->st.bits & HB_SEGMENT, c)) {
 		target_run(w, w->st.bits & HB_QUERY ? 0 : path, target, plain);
-		return;
+		if (w->reason || w->pos >= http_limit(w) || http_byte(w, w->pos) != ' ')
+			return;
+		target_end(w, path, target, w->pos);
 	} else {
 		target_special(w, path, target, w->pos, c);
 	}
@@ -496,6 +501,7 @@ static __always_inline void request_value_match(struct http_walk *w, __u32 dfa, 
 	value_run(w, dfa);
 	if (w->st.state != H1_LINE_LF)
 		return;
+	http_took(w, http_line_end(w, w->pos, http_limit(w)));
 	set = dfa_accept(dfa, w->st.dfa[1]);
 	if (slot >= BPFAST_HEADER_SLOTS)
 		w->set[HF_HOST] = set;
@@ -571,6 +577,8 @@ static __always_inline __u32 request_match(struct http_walk *w, __u32 fields)
 		set = request_set(w, i);
 		if (set != HTTP_SET_UNSEEN)
 			sets_add(sets, set);
+		else if (i < HF_HOST && arena_u32(w->st.ruleset_off + METHOD_DFA_OFF + i * 4))
+			return SETS_NONE; /* a field that rules read was not walked: never so */
 	}
 	return sets_first(sets, RULESET_FIELD(w, rule_count));
 }
@@ -648,22 +656,42 @@ ARENA_GLOBAL int request_version_step(struct http_walk *w)
 	return 0;
 }
 
-ARENA_GLOBAL int request_name_step(struct http_walk *w)
-{
-	__u32 name;
-
-	if (!w)
-		return 0;
-	http_name(w, request_dfa(w, RULESET_FIELD(w, name_dfa_off)), &name);
-	if (name != ~0u && !w->reason)
-		request_header(w, name);
-	return 0;
-}
-
 ARENA_GLOBAL int request_value_step(struct http_walk *w)
 {
 	if (w)
 		request_value(w);
+	return 0;
+}
+
+/* Behind the empty line: the verdict, or the end of a chunked body. */
+ARENA_GLOBAL int request_end(struct http_walk *w)
+{
+	if (!w)
+		return 0;
+	w->st.state = H1_START;
+	if (!(w->st.bits & HB_TRAILER))
+		request_judge(w);
+	return 0;
+}
+
+/* Header lines, as many as are at hand. */
+ARENA_GLOBAL int request_lines_step(struct http_walk *w)
+{
+	if (!w)
+		return 0;
+	for (int i = 0; i < HTTP_LINES; i++) {
+		http_lines(w, request_dfa(w, RULESET_FIELD(w, name_dfa_off)));
+		if (w->name == ~0u || w->reason)
+			break;
+		request_header(w, w->name);
+		if (w->reason || w->pos >= http_limit(w))
+			break;
+		request_value_step(w);
+		if (w->st.state != H1_NAME || w->reason || w->pos >= http_limit(w))
+			break;
+	}
+	if (w->st.state == H1_END && !w->reason)
+		request_end(w);
 	return 0;
 }
 
@@ -674,7 +702,7 @@ static __always_inline void request_step(struct http_walk *w)
 	switch (w->st.state) {
 	case H1_START:
 		request_begin(w);
-		break;
+	/* fallthrough */
 	case H1_METHOD:
 		request_method_step(w);
 		break;
@@ -688,15 +716,15 @@ static __always_inline void request_step(struct http_walk *w)
 		http_name_begin(w);
 		break;
 	case H1_NAME:
-		request_name_step(w);
+		request_lines_step(w);
 		break;
 	case H1_VALUE:
 		request_value_step(w);
 		break;
 	case H1_END_LF:
-		http_expect(w, '\n', H1_START, BPFAST_R_HTTP_HEADER);
-		if (!w->reason && !(w->st.bits & HB_TRAILER))
-			request_judge(w);
+		http_expect(w, '\n', H1_END, BPFAST_R_HTTP_HEADER);
+		if (!w->reason)
+			request_end(w);
 		break;
 	case H1_BODY:
 		if (http_skip(w))

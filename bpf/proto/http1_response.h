@@ -123,18 +123,6 @@ ARENA_GLOBAL int response_status_step(struct http_walk *w)
 	return 0;
 }
 
-ARENA_GLOBAL int response_name_step(struct http_walk *w)
-{
-	__u32 name;
-
-	if (!w)
-		return 0;
-	http_name(w, response_names(w), &name);
-	if (name != ~0u && !w->reason)
-		response_header(w, name);
-	return 0;
-}
-
 ARENA_GLOBAL int response_value_step(struct http_walk *w)
 {
 	__u32 known;
@@ -151,13 +139,47 @@ ARENA_GLOBAL int response_value_step(struct http_walk *w)
 	return 0;
 }
 
+/* Behind the empty line: a body, or the end of the message. */
+ARENA_GLOBAL int response_head_end(struct http_walk *w)
+{
+	if (!w)
+		return 0;
+	w->st.state = H1_START;
+	if (w->st.bits & HB_TRAILER)
+		response_end(w);
+	else
+		response_body(w);
+	return 0;
+}
+
+/* Header lines, as many as are at hand. */
+ARENA_GLOBAL int response_lines_step(struct http_walk *w)
+{
+	if (!w)
+		return 0;
+	for (int i = 0; i < HTTP_LINES; i++) {
+		http_lines(w, response_names(w));
+		if (w->name == ~0u || w->reason)
+			break;
+		response_header(w, w->name);
+		if (w->reason || w->pos >= http_limit(w))
+			break;
+		response_value_step(w);
+		if (w->st.state != H1_NAME || w->reason || w->pos >= http_limit(w))
+			break;
+	}
+	if (w->st.state == H1_END && !w->reason)
+		response_head_end(w);
+	return 0;
+}
+
 static __always_inline void response_step(struct http_walk *w)
 {
 	w->event = HE_NONE;
 	switch (w->st.state) {
 	case H1_START:
 		response_begin(w);
-		break;
+	/* fallthrough */
 	case H1_STATUS:
 		response_status_step(w);
 		break;
@@ -168,19 +190,15 @@ static __always_inline void response_step(struct http_walk *w)
 		http_name_begin(w);
 		break;
 	case H1_NAME:
-		response_name_step(w);
+		response_lines_step(w);
 		break;
 	case H1_VALUE:
 		response_value_step(w);
 		break;
 	case H1_END_LF:
-		http_expect(w, '\n', H1_START, BPFAST_R_HTTP_HEADER);
-		if (w->reason)
-			break;
-		if (w->st.bits & HB_TRAILER)
-			response_end(w);
-		else
-			response_body(w);
+		http_expect(w, '\n', H1_END, BPFAST_R_HTTP_HEADER);
+		if (!w->reason)
+			response_head_end(w);
 		break;
 	case H1_BODY:
 		if (http_skip(w))

@@ -7,6 +7,7 @@
  * records are limited per second and CPU, and what is left out is counted.
  */
 #include "maps.h"
+#include "match/lookup.h"
 
 #define RECORD_WINDOW_NS 1000000000ull
 
@@ -22,7 +23,16 @@ struct record {
 	__u32 status;
 	__u32 text_len; /* of scratch->walk.text */
 	__u32 slot; /* of the endpoint */
+	__u32 image; /* arena offset: where the endpoint's identity stands */
 };
+
+/* The clock costs as much as a look-up: it is read once a packet, when somebody asks. */
+static __always_inline __u64 packet_time(struct scratch *s)
+{
+	if (!s->now)
+		s->now = bpf_ktime_get_ns();
+	return s->now;
+}
 
 static __always_inline int record_wanted(struct scratch *s, const struct bpfast_control *control,
 					 struct bpfast_metrics *metrics, __u64 now)
@@ -53,7 +63,7 @@ ARENA_GLOBAL int record_write(struct scratch *s, const struct record *r)
 	if (!s || !r || !metrics || !control)
 		return 0;
 	pkt = &s->pkt;
-	now = bpf_ktime_get_ns();
+	now = packet_time(s);
 	if (!record_wanted(s, control, metrics, now))
 		return 0;
 	ev = bpf_ringbuf_reserve(&bpfast_events, sizeof(*ev), 0);
@@ -65,7 +75,7 @@ ARENA_GLOBAL int record_write(struct scratch *s, const struct record *r)
 	ev->latency_ns = r->latency_ns;
 	ev->generation = r->generation;
 	ev->ref = r->ref;
-	ev->local_identity = 0;
+	ev->local_identity = r->image ? arena_u32(lookup_endpoint(r->image, r->slot)) : 0;
 	ev->remote_identity = r->remote_identity;
 	ev->length = pkt->ip_len;
 	ev->endpoint = (__u16)r->slot;
@@ -86,8 +96,8 @@ ARENA_GLOBAL int record_write(struct scratch *s, const struct record *r)
 	ev->http_minor = s->walk.st.bits & HB_HTTP10 ? 0 : 1;
 	__builtin_memset(ev->pad, 0, sizeof(ev->pad));
 	n = r->text_len;
-	if (n > sizeof(s->walk.text)) {
-		n = sizeof(s->walk.text);
+	if (n > BPFAST_FLOW_TEXT) {
+		n = BPFAST_FLOW_TEXT;
 		ev->flags |= BPFAST_EF_TEXT_CUT;
 	}
 	ev->text_len = (__u16)n;
@@ -103,6 +113,7 @@ ARENA_GLOBAL int record_write(struct scratch *s, const struct record *r)
 static __always_inline int record(struct hook *h, struct record *r)
 {
 	r->slot = h->endpoint ? h->endpoint->slot : 0;
+	r->image = h->endpoint ? h->image : 0;
 	if (h->from_host)
 		r->flags |= BPFAST_EF_FROM_HOST;
 	return record_write(h->scratch, r);

@@ -71,22 +71,12 @@ static __always_inline int is_dhcp_request(const struct packet *pkt)
 	       pkt->destination_port == bpf_htons(67) && is_unspecified(pkt->source);
 }
 
-/* The pod's source address, and whether its MAC is its own. */
-static __noinline __u32 check_source(struct hook *h)
+/* What is no plain packet from an address of its own. */
+static __noinline __u32 check_source_rest(struct hook *h)
 {
 	struct packet *pkt = &h->scratch->pkt;
 	const struct bpfast_endpoint *ep = h->endpoint;
-	const __u8 *frame = at(h->scratch, 0);
-	/* bytes 6..11 of the frame, and of the endpoint */
-	__u64 mac = *(const __u64 *)(frame + 4) >> 16, own = *(const __u64 *)ep->mac << 16 >> 16;
 
-	if (own && mac != own)
-		return BPFAST_R_SOURCE_NOT_OWN;
-	if (own && pkt->flags & PKT_ARP) { /* nor may it tell the others another's MAC */
-		mac = *(const __u64 *)at(h->scratch, pkt->l3_off + 6) >> 16;
-		if (mac != own)
-			return BPFAST_R_SOURCE_NOT_OWN;
-	}
 	if (pkt->flags & PKT_ARP)
 		return is_unspecified(pkt->source) || is_own(ep, pkt->source)
 			       ? BPFAST_R_NONE
@@ -103,9 +93,25 @@ static __noinline __u32 check_source(struct hook *h)
 		if (!is_own(ep, outer))
 			return BPFAST_R_SOURCE_NOT_OWN;
 	}
-	if (is_own(ep, pkt->source) || is_dhcp_request(pkt))
+	if (is_dhcp_request(pkt) || is_own(ep, pkt->source))
 		return BPFAST_R_NONE;
 	return BPFAST_R_SOURCE_NOT_OWN;
+}
+
+/* The pod's source address, and whether its MAC is its own. */
+static __always_inline __u32 check_source(struct hook *h)
+{
+	const struct packet *pkt = &h->scratch->pkt;
+	const struct bpfast_endpoint *ep = h->endpoint;
+	__u64 own = *(const __u64 *)ep->mac << 16 >> 16;
+
+	if (own && pkt->source_mac != own)
+		return BPFAST_R_SOURCE_NOT_OWN;
+	/* Most have one address of a family, or the first is the one in use. */
+	if (!(pkt->flags & (PKT_ARP | PKT_LINK_CONTROL | PKT_ICMP_ERROR)) && ep->addr_count &&
+	    same16(ep->addr[0], pkt->source))
+		return BPFAST_R_NONE;
+	return check_source_rest(h);
 }
 
 #endif

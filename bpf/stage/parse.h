@@ -330,6 +330,27 @@ ARENA_GLOBAL __u32 parse_ipv6(struct scratch *s, __u32 frame, __u32 len, __u32 l
 	return parse_l4(s, len, l3 + total);
 }
 
+/* The beginning of the frame to s->header, once. -1: too short for Ethernet. */
+ARENA_GLOBAL int headers_copy(struct __sk_buff *skb, struct scratch *s)
+{
+	__u32 len = skb->len;
+
+	if (!s)
+		return -1;
+	if (s->pkt.flags & PKT_COPIED)
+		return 0;
+	if (len > HEADER_BYTES)
+		len = HEADER_BYTES;
+	/* The register that is passed on is the one whose bounds must be seen. */
+	__asm__ volatile("" : "+r"(len));
+	if (len < ETH_LEN || len > HEADER_BYTES)
+		return -1;
+	if (bpf_skb_load_bytes(skb, 0, s->header + HEADER_SKEW, len))
+		return -1;
+	s->pkt.flags |= PKT_COPIED;
+	return 0;
+}
+
 /* Fills s->pkt. Returns an enum bpfast_reason, NONE where the packet is well-formed. */
 ARENA_GLOBAL __u32 parse(struct __sk_buff *skb, struct scratch *s)
 {
@@ -340,10 +361,11 @@ ARENA_GLOBAL __u32 parse(struct __sk_buff *skb, struct scratch *s)
 		return BPFAST_R_INTERNAL;
 	pkt = &s->pkt;
 	__builtin_memset(pkt, 0, sizeof(*pkt));
+	if (headers_copy(skb, s))
+		return BPFAST_R_MALFORMED;
 	if (len > HEADER_BYTES)
 		len = HEADER_BYTES;
-	if (len < ETH_LEN || bpf_skb_load_bytes(skb, 0, s->header + HEADER_SKEW, len))
-		return BPFAST_R_MALFORMED;
+	pkt->source_mac = *(const __u64 *)at(s, 4) >> 16;
 	type = be16_at(s, 12);
 	for (int i = 0; i < 2; i++) {
 		if (type != ETHERTYPE_VLAN && type != ETHERTYPE_QINQ)

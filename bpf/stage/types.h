@@ -33,6 +33,7 @@ enum packet_flags {
 	PKT_ICMP_ERROR =
 		1 << 2, /* addresses and ports are those of the packet it is about, turned round */
 	PKT_ARP = 1 << 3,
+	PKT_COPIED = 1 << 5, /* the headers are in scratch->header */
 	PKT_LINK_CONTROL = 1 << 4, /* neighbour discovery, MLD: judged by form, not by policy */
 };
 
@@ -42,6 +43,7 @@ struct packet {
 	__u8 destination[16] __attribute__((aligned(8)));
 	__be16 source_port;
 	__be16 destination_port;
+	__u64 source_mac; /* as it lies in memory, in the low six bytes */
 	__u32 seq, ack; /* TCP, host byte order */
 	__u32 payload_len; /* bytes, by the IP length: never trailing bytes of the frame */
 	__u32 frag_id;
@@ -85,6 +87,7 @@ struct scratch {
 	/* A flow being made; not of its type, for no timer may lie here. */
 	__u64 fresh[(sizeof(struct bpfast_flow) + 7) / 8];
 	struct http_walk walk;
+	__u64 now; /* CLOCK_MONOTONIC of this packet, 0: not asked for yet */
 	__u64 record_window_ns; /* the rate limit of records */
 	__u32 record_window_count;
 	__u32 cursor; /* of the parser */

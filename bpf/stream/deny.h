@@ -41,7 +41,7 @@ ARENA_GLOBAL int segment_cut(struct __sk_buff *skb, struct scratch *s, __u32 kee
 	__s64 sum = 0;
 	__u8 len[2];
 
-	if (!s)
+	if (!s || headers_copy(skb, s))
 		return -1;
 	pkt = &s->pkt;
 	l3 = pkt->l3_off;

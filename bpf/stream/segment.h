@@ -130,14 +130,19 @@ static __always_inline void swap16(__u8 *a, __u8 *b, __u32 n)
  * are changed there too, so a second segment can be made of the first: `back`
  * turns round what the headers say now.
  */
-static __noinline int segment_make(struct __sk_buff *skb, struct hook *h, const struct segment *seg)
+ARENA_GLOBAL int segment_make(struct __sk_buff *skb, struct scratch *s, const struct segment *seg)
 {
-	struct scratch *s = h->scratch;
-	struct packet *pkt = &s->pkt;
-	__u32 l3 = pkt->l3_off, l4 = pkt->l4_off, header = 20, tcp_len;
-	__u8 *tcp = s->segment;
+	__u32 l3, l4, header = 20, tcp_len;
+	struct packet *pkt;
+	__u8 *tcp;
 	__u64 sum;
 
+	if (!s || !seg || headers_copy(skb, s))
+		return -1;
+	pkt = &s->pkt;
+	l3 = pkt->l3_off;
+	l4 = pkt->l4_off;
+	tcp = s->segment;
 	__builtin_memset(tcp, 0, 32);
 	if (seg->back) {
 		__be16 port = pkt->source_port;
@@ -166,17 +171,17 @@ static __noinline int segment_make(struct __sk_buff *skb, struct hook *h, const 
 	tcp_len = header + seg->payload_len;
 	make_ip(s, tcp_len, seg->back);
 	if (l3 < ETH_LEN || l3 > ETH_LEN + 8 || l4 <= l3 || l4 > HEADER_BYTES)
-		goto fail;
+		return -1;
 	if (bpf_skb_change_tail(skb, l4 + tcp_len, 0))
-		goto fail;
+		return -1;
 	if (bpf_skb_store_bytes(skb, 0, s->header + HEADER_SKEW, l4, 0))
-		goto fail;
+		return -1;
 	sum = (__u64)bpf_csum_diff(0, 0, (__be32 *)tcp, 32, 0); /* zeroes behind a short header */
 	if (header == 32) {
 		if (bpf_skb_store_bytes(skb, l4, tcp, 32, 0))
-			goto fail;
+			return -1;
 	} else if (bpf_skb_store_bytes(skb, l4, tcp, 20, 0)) {
-		goto fail;
+		return -1;
 	}
 	if (seg->payload_len) {
 		const void *payload = arena_at(seg->payload);
@@ -185,15 +190,12 @@ static __noinline int segment_make(struct __sk_buff *skb, struct hook *h, const 
 
 		if (!payload || n != seg->payload_len ||
 		    bpf_skb_store_bytes(skb, l4 + header, payload, n, 0))
-			goto fail;
+			return -1;
 		sum += seg->payload_sum;
 	}
 	if (write_checksum(skb, pkt, tcp_len, (__u32)((sum >> 32) + (sum & 0xffffffff))))
-		goto fail;
+		return -1;
 	return 0;
-fail:
-	h->metrics->helper_errors++;
-	return -1;
 }
 
 /* Makes the segment and hands a copy to the other side of the veth's hook. */
@@ -202,8 +204,10 @@ static __always_inline int segment_send_back(struct __sk_buff *skb, struct hook 
 {
 	int err;
 
-	if (segment_make(skb, h, seg))
+	if (segment_make(skb, h->scratch, seg)) {
+		h->metrics->helper_errors++;
 		return -1;
+	}
 	skb->mark = REPLY_MARK;
 	/* from_pod answers into the pod, to_pod back the way the packet came. */
 	err = (int)bpf_clone_redirect(skb, skb->ifindex, h->egress ? 0 : BPF_F_INGRESS);
@@ -244,8 +248,10 @@ static __always_inline int reset_receiver(struct __sk_buff *skb, struct hook *h,
 		.back = (__u8)turned,
 	};
 
-	if (segment_make(skb, h, &seg))
+	if (segment_make(skb, h->scratch, &seg)) {
+		h->metrics->helper_errors++;
 		return HOOK_DROP;
+	}
 	h->metrics->resets_sent++;
 	return HOOK_NEXT;
 }

@@ -59,7 +59,7 @@ ARENA_GLOBAL int options_neutralise(struct options *o)
 {
 	if (!o)
 		return 0;
-	for (int i = 0; i < 40; i++) {
+	for (int i = 0; i < 40 && !o->reason; i++) {
 		__u8 byte = o->before[i];
 
 		o->after[i] = byte;
@@ -89,8 +89,6 @@ ARENA_GLOBAL int options_neutralise(struct options *o)
 			o->left--;
 			o->at++;
 		}
-		if (o->reason)
-			break;
 	}
 	if (o->left)
 		o->reason = BPFAST_R_MALFORMED;
@@ -105,10 +103,13 @@ ARENA_GLOBAL int options_neutralise(struct options *o)
 static __noinline __u32 mptcp_neutralise(struct __sk_buff *skb, struct hook *h)
 {
 	struct scratch *s = h->scratch;
-	__u32 l4 = s->pkt.l4_off, size = (*at(s, l4 + 12) >> 4) * 4 - 20;
+	__u32 l4 = s->pkt.l4_off, size;
 	struct options *o = (struct options *)s->segment;
 	__s64 diff;
 
+	if (headers_copy(skb, s))
+		return BPFAST_R_INTERNAL;
+	size = (*at(s, l4 + 12) >> 4) * 4 - 20;
 	if (!size)
 		return BPFAST_R_NONE;
 	if (size > 40 || l4 + 60 > HEADER_BYTES)
@@ -191,9 +192,11 @@ static __always_inline void walk_begin(struct hook *h, struct bpfast_flow *flow,
 	struct http_walk *w = &h->scratch->walk;
 
 	__builtin_memcpy(&w->st, &flow->client, sizeof(w->st));
-	__builtin_memcpy(w->set, flow->set, sizeof(w->set));
-	__builtin_memcpy(w->header_set, flow->header_set, sizeof(w->header_set));
-	__builtin_memcpy(w->text, flow->text, sizeof(w->text));
+	if (walk_in_head(w->st.state)) {
+		__builtin_memcpy(w->set, flow->set, sizeof(w->set));
+		__builtin_memcpy(w->header_set, flow->header_set, sizeof(w->header_set));
+		__builtin_memcpy(w->text, flow->text, sizeof(flow->text));
+	}
 	w->text_len = flow->text_len;
 	w->text_pos = off;
 	w->image = h->image;
@@ -228,13 +231,17 @@ static __always_inline void walk_commit(struct hook *h, struct bpfast_flow *flow
 	w->st.first = first;
 	w->st.next = next;
 	__builtin_memcpy(st, &w->st, sizeof(*st));
-	__builtin_memcpy(flow->set, w->set, sizeof(w->set));
-	__builtin_memcpy(flow->header_set, w->header_set, sizeof(w->header_set));
-	__builtin_memcpy(flow->text, w->text, sizeof(w->text));
-	flow->text_len = w->text_len;
+	if (walk_in_head(w->st.state)) {
+		__builtin_memcpy(flow->set, w->set, sizeof(w->set));
+		__builtin_memcpy(flow->header_set, w->header_set, sizeof(w->header_set));
+	}
+	if (walk_in_head(w->st.state) || flow->requests != w->requests) {
+		__builtin_memcpy(flow->text, w->text, sizeof(flow->text));
+		flow->text_len = w->text_len;
+	}
 	flow->head_requests = w->head_requests;
 	if (flow->requests != w->requests) {
-		flow->request_ns = bpf_ktime_get_ns();
+		flow->request_ns = packet_time(h->scratch);
 		flow->requests = w->requests;
 	}
 }
@@ -248,7 +255,7 @@ static __noinline __u32 requests_judge(struct __sk_buff *skb, struct hook *h,
 
 	walk_begin(h, flow, off, end);
 	/* A head half judged by tables that are no longer there cannot be judged to its end. */
-	if (!walk_blind(w->st.state) && w->st.state != H1_START &&
+	if (walk_in_head(w->st.state) &&
 	    seq_diff(w->st.generation, h->control->oldest_generation) < 0)
 		w->reason = BPFAST_R_STALE_TABLES;
 	else

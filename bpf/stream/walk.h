@@ -24,6 +24,12 @@ static __always_inline int walk_blind(__u32 state)
 	return state == H1_BODY || state == H1_CHUNK_DATA || state >= H1_UNTIL_CLOSE;
 }
 
+/* Inside a head, whose sets and tables the next byte needs. Trailers ask for the tables too. */
+static __always_inline int walk_in_head(__u32 state)
+{
+	return state > H1_START && state <= H1_END_LF;
+}
+
 /* Before the window goes: a request line that is under way is kept for its record. */
 static __always_inline void walk_keep_text(struct http_walk *w)
 {
@@ -127,12 +133,12 @@ static __noinline int response_done(struct hook *h, struct bpfast_flow *flow)
 	/* Only the last request's time and text are kept: with more in flight nothing is known. */
 	w->text_len = 0;
 	if (flow->requests == w->responses) {
-		latency = bpf_ktime_get_ns() - flow->request_ns;
+		latency = packet_time(h->scratch) - flow->request_ns;
 		b = latency_bucket(latency);
 		if (b < BPFAST_LATENCY_BUCKETS)
 			h->metrics->http_latency[b]++;
 		h->metrics->http_latency_sum_ns += latency;
-		__builtin_memcpy(w->text, flow->text, sizeof(w->text));
+		__builtin_memcpy(w->text, flow->text, sizeof(flow->text));
 		w->text_len = flow->text_len;
 	}
 	return record_message(h, flow, BPFAST_EV_HTTP_RESPONSE, latency);

@@ -69,6 +69,8 @@ struct bpfast_flow {
 	__u8 on_deny;
 	__u8 reason; /* why it was denied */
 	__u16 reply_len; /* of the 403 that was sent */
+	__u32 seen_jiffies; /* when seen_ns was last written */
+	__u32 recorded; /* of requests: how many have their record */
 	struct bpfast_stream client; /* what the flow's initiator sends: requests */
 	struct bpfast_stream server; /* responses */
 	/* The sets that the current request's fields led to (image.h), method,
@@ -77,11 +79,10 @@ struct bpfast_flow {
 	__u16 header_set[BPFAST_HEADER_SLOTS];
 	__u32 requests; /* judged and allowed; written by the client's stream only */
 	__u32 responses; /* ended; written by the server's stream only */
-	__u32 recorded; /* of requests: how many have their record */
-	__u32 text_len;
 	__u64 head_requests; /* bit n % 64: request n was HEAD; 64 are told apart */
 	__u64 request_ns; /* when the last request was allowed */
-	char text[64]; /* "METHOD TARGET" of the last request, for records */
+	__u32 text_len; /* more than fits: it was cut */
+	char text[BPFAST_FLOW_TEXT]; /* "METHOD TARGET" of the last request, for records */
 };
 
 static_assert(sizeof(struct bpfast_flow) <= 320, "flow");

@@ -200,7 +200,9 @@ struct bpfast_image_dfa {
 	__u32 start; /* state */
 	__u32 classes;
 	__u32 entries; /* of table[] */
-	__u32 pad;
+	/* A state that every byte keeps or leads to state 0, or 0 where there is none:
+	 * over header names, where a name can no longer be one of those asked for. */
+	__u32 sink;
 	__u8 class_of[256];
 	__u32 table[]; /* length `entries` */
 };

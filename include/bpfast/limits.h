@@ -38,6 +38,8 @@
 #define BPFAST_REPLY_MAX 512
 /* Bytes of "METHOD TARGET" kept for a record. */
 #define BPFAST_TEXT_MAX 128
+/* As many of them are kept in a flow. */
+#define BPFAST_FLOW_TEXT 60
 /* Pipelined requests whose responses are told apart. */
 #define BPFAST_PIPELINE_MAX 64
 

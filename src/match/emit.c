@@ -9,6 +9,21 @@
 
 #include "match/ruleset.h"
 
+/* A state that is left only to die, or 0: see struct bpfast_image_dfa. */
+static uint32_t sink_state(const struct bf_dfa *dfa)
+{
+	for (uint32_t s = 1; s < dfa->states; s++) {
+		const uint32_t *next = dfa->next + (size_t)s * dfa->classes;
+		uint32_t c = 0;
+
+		while (c < dfa->classes && (next[c] == s || !next[c]))
+			c++;
+		if (c == dfa->classes && dfa->classes > 1)
+			return s;
+	}
+	return 0;
+}
+
 int bf_dfa_emit(struct bf_blob *blob, const struct bf_dfa *dfa, const uint32_t *value,
 		uint32_t *off)
 {
@@ -28,6 +43,7 @@ int bf_dfa_emit(struct bf_blob *blob, const struct bf_dfa *dfa, const uint32_t *
 	image->classes = dfa->classes;
 	image->entries = (uint32_t)entries;
 	memcpy(image->class_of, dfa->class_of, sizeof(image->class_of));
+	image->sink = (uint32_t)(sink_state(dfa) * row);
 	table = image->table;
 	for (uint32_t s = 0; s < dfa->states; s++) {
 		const uint32_t *next = dfa->next + (size_t)s * dfa->classes;
