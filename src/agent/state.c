@@ -154,6 +154,6 @@ int bf_state_load(struct bf_agent *a, struct bf_error *err)
 	bf_sources_free(&a->files);
 	return bf_err(err, r,
 		      "%s/" BF_STATE_FILE " cannot be used (%s); put a good one there and start "
-					  "again, or begin anew with `bpfast down`",
+		      "again, or begin anew with `bpfast down`",
 		      a->config.run_dir, why.msg);
 }
