@@ -194,6 +194,11 @@ static __always_inline void target_path_byte(struct http_walk *w, __u32 path, __
 		return;
 	}
 	if (c == '/') {
+		/* "//host/path" is another host's path to some URL parsers (RFC 3986, section 4.2). */
+		if (w->st.bits & HB_SEGMENT && w->st.head_len == w->st.dfa[2] + 1) {
+			http_refuse(w, BPFAST_R_HTTP_TARGET);
+			return;
+		}
 		if (w->st.bits & (HB_SEGMENT | HB_DOT1)) {
 			w->st.bits = (w->st.bits & ~HB_DOT1) | HB_SEGMENT;
 			return;
@@ -354,6 +359,7 @@ static __always_inline void request_target(struct http_walk *w)
 			http_refuse(w, BPFAST_R_HTTP_TARGET);
 		w->st.dfa[0] = path ? dfa_start(path) : 0;
 		w->st.dfa[1] = target ? dfa_start(target) : 0;
+		w->st.dfa[2] = w->st.head_len; /* where the target began */
 	}
 	if (w->st.bits & HB_ASTERISK) {
 		if (c == '*' && !(w->st.bits & HB_BLANK)) {

@@ -34,6 +34,9 @@
 /* A byte of the copied headers. Masked and not compared: a branch here would double every path. */
 static __always_inline __u8 *at(struct scratch *s, __u32 off)
 {
+	__asm__ volatile(
+		""
+		: "+r"(off)); /* or the compiler takes the mask away where it knows better */
 	return s->header + HEADER_SKEW + (off & (HEADER_ROOM - 1));
 }
 
@@ -341,11 +344,8 @@ ARENA_GLOBAL int headers_copy(struct __sk_buff *skb, struct scratch *s)
 		return 0;
 	if (len > HEADER_BYTES)
 		len = HEADER_BYTES;
-	/* The register that is passed on is the one whose bounds must be seen. */
-	__asm__ volatile("" : "+r"(len));
-	if (len < ETH_LEN || len > HEADER_BYTES)
-		return -1;
-	if (bpf_skb_load_bytes(skb, 0, s->header + HEADER_SKEW, len))
+	if (len < ETH_LEN ||
+	    bpf_skb_load_bytes(skb, 0, s->header + HEADER_SKEW, size_within(len, HEADER_ROOM)))
 		return -1;
 	s->pkt.flags |= PKT_COPIED;
 	return 0;

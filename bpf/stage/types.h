@@ -80,6 +80,18 @@ struct hook {
 	__u8 from_host;
 };
 
+/*
+ * n, said so that every verifier sees 1..most where a helper is given it; n is
+ * that already. most: a power of two. (6.1 knows bounds only of the very register
+ * that was compared, and the compiler compares others.)
+ */
+static __always_inline __u32 size_within(__u32 n, __u32 most)
+{
+	n--;
+	__asm__ volatile("" : "+r"(n));
+	return (n & (most - 1)) + 1;
+}
+
 /* Working memory of one packet: too large for the stack. Programs here never nest on a CPU. */
 struct scratch {
 	struct packet pkt;

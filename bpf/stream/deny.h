@@ -69,7 +69,7 @@ ARENA_GLOBAL int segment_cut(struct __sk_buff *skb, struct scratch *s, __u32 kee
 	len[0] = pkt->tcp_flags & ~TCP_FIN;
 	if (bpf_skb_store_bytes(skb, l4 + 13, len, 1, 0))
 		return -1;
-	if (tcp_len > HTTP_WINDOW || bpf_skb_load_bytes(skb, l4, s->segment, tcp_len))
+	if (bpf_skb_load_bytes(skb, l4, s->segment, size_within(tcp_len, HTTP_WINDOW)))
 		return -1;
 	s->segment[16] = 0;
 	s->segment[17] = 0;
@@ -138,7 +138,8 @@ static __noinline int deny(struct __sk_buff *skb, struct hook *h, struct bpfast_
 		count_drop(h, reason);
 		return HOOK_DROP;
 	}
-	if (how == BPFAST_ON_DENY_REPLY && server != H1_START)
+	if (how == BPFAST_ON_DENY_REPLY &&
+	    (server != H1_START || flow->flags & BPFAST_FF_FIN_FROM_SERVER))
 		how = BPFAST_ON_DENY_RESET; /* nobody knows where a reply would land */
 
 	count_drop(h, reason);

@@ -170,11 +170,12 @@ ARENA_GLOBAL int segment_make(struct __sk_buff *skb, struct scratch *s, const st
 
 	tcp_len = header + seg->payload_len;
 	make_ip(s, tcp_len, seg->back);
-	if (l3 < ETH_LEN || l3 > ETH_LEN + 8 || l4 <= l3 || l4 > HEADER_BYTES)
+	if (l3 < ETH_LEN || l3 > ETH_LEN + 8 || l4 <= l3)
 		return -1;
 	if (bpf_skb_change_tail(skb, l4 + tcp_len, 0))
 		return -1;
-	if (bpf_skb_store_bytes(skb, 0, s->header + HEADER_SKEW, l4, 0))
+	if (l4 > HEADER_BYTES ||
+	    bpf_skb_store_bytes(skb, 0, s->header + HEADER_SKEW, size_within(l4, HEADER_ROOM), 0))
 		return -1;
 	sum = (__u64)bpf_csum_diff(0, 0, (__be32 *)tcp, 32, 0); /* zeroes behind a short header */
 	if (header == 32) {
@@ -185,11 +186,9 @@ ARENA_GLOBAL int segment_make(struct __sk_buff *skb, struct scratch *s, const st
 	}
 	if (seg->payload_len) {
 		const void *payload = arena_at(seg->payload);
-		/* Said so that the verifier sees 1..512. */
-		__u32 n = ((seg->payload_len - 1) & (BPFAST_REPLY_MAX - 1)) + 1;
+		__u32 n = size_within(seg->payload_len, BPFAST_REPLY_MAX);
 
-		if (!payload || n != seg->payload_len ||
-		    bpf_skb_store_bytes(skb, l4 + header, payload, n, 0))
+		if (!payload || bpf_skb_store_bytes(skb, l4 + header, payload, n, 0))
 			return -1;
 		sum += seg->payload_sum;
 	}

@@ -125,7 +125,8 @@ static __noinline __u32 mptcp_neutralise(struct __sk_buff *skb, struct hook *h)
 	if (o->reason || !o->found)
 		return o->reason;
 	diff = bpf_csum_diff((__be32 *)o->before, 40, (__be32 *)o->after, 40, 0);
-	if (diff < 0 || size < 4 || bpf_skb_store_bytes(skb, l4 + 20, o->after, size, 0) ||
+	if (diff < 0 || size < 4 ||
+	    bpf_skb_store_bytes(skb, l4 + 20, o->after, size_within(size, 64), 0) ||
 	    bpf_l4_csum_replace(skb, l4 + 16, 0, (__u32)diff, 0))
 		return BPFAST_R_INTERNAL;
 	return BPFAST_R_NONE;
@@ -177,6 +178,7 @@ static __always_inline __u32 stream_syn_ack(struct __sk_buff *skb, struct hook *
 	if (!(flow->flags & BPFAST_FF_SYN_ACKED)) {
 		flow->server.first = pkt->seq + 1;
 		flow->server.next = pkt->seq + 1;
+		flow->server.highest_ack = pkt->seq + 1;
 		flow->server.state = H1_START;
 		__sync_fetch_and_or(&flow->flags, BPFAST_FF_SYN_ACKED);
 	}
@@ -269,6 +271,28 @@ static __noinline __u32 requests_judge(struct __sk_buff *skb, struct hook *h,
 	return w->reason;
 }
 
+/*
+ * Data that acknowledges bytes which the server never sent, or fewer than were
+ * acknowledged before, may be thrown away by the server, unread (RFC 5961,
+ * section 5): then it must not count as judged. flow->server.highest_ack is the
+ * client's highest so far.
+ */
+static __always_inline int ack_is_fresh(struct bpfast_flow *flow, __u32 ack)
+{
+	struct bpfast_stream *server = &flow->server;
+
+	if (seq_diff(ack, server->next) > 0 || seq_diff(ack, server->highest_ack) < 0)
+		return 0;
+	server->highest_ack = ack;
+	return 1;
+}
+
+/* A FIN inside a head: some servers take the end for the empty line, so it may not pass. */
+static __always_inline int cuts_head(const struct packet *pkt, __u32 state)
+{
+	return pkt->tcp_flags & TCP_FIN && walk_in_head(state);
+}
+
 /* The initiator's segments: requests. */
 static __noinline int stream_client(struct __sk_buff *skb, struct hook *h, struct bpfast_flow *flow)
 {
@@ -289,12 +313,15 @@ static __noinline int stream_client(struct __sk_buff *skb, struct hook *h, struc
 		return forward(h);
 	if (!(pkt->tcp_flags & TCP_ACK))
 		return refuse(h, flow, BPFAST_R_TCP_FLAGS);
+	/* An urgent pointer takes a byte out of what the server reads, whichever packet brings it. */
+	if (pkt->tcp_flags & TCP_URG)
+		return refuse(h, flow, BPFAST_R_TCP_FLAGS);
 	if (!len && !(pkt->tcp_flags & TCP_FIN))
 		return forward(h);
 	if (!(flow->flags & BPFAST_FF_SYN_ACKED))
 		return refuse(h, flow, BPFAST_R_TCP_WINDOW);
-	if (pkt->tcp_flags & TCP_URG && len)
-		return refuse(h, flow, BPFAST_R_TCP_FLAGS);
+	if (!ack_is_fresh(flow, pkt->ack))
+		return refuse(h, flow, BPFAST_R_TCP_WINDOW);
 	if (seq_diff(pkt->seq, st->first) < 0)
 		return refuse(h, flow, BPFAST_R_TCP_WINDOW);
 	if (stream_own(st))
@@ -303,10 +330,13 @@ static __noinline int stream_client(struct __sk_buff *skb, struct hook *h, struc
 	ahead = seq_diff(pkt->seq, st->next);
 	slack = stream_slack(st);
 	if (ahead > 0) {
-		if ((__u64)ahead > slack || !len) {
+		if ((__u64)ahead > slack) {
 			stream_release(st);
-			/* Only a FIN: it means nothing before the bytes ahead of it. */
-			return len ? refuse(h, flow, BPFAST_R_TCP_GAP) : forward(h);
+			return refuse(h, flow, BPFAST_R_TCP_GAP);
+		}
+		if (!len) { /* a FIN that is ahead of body bytes */
+			stream_release(st);
+			return forward(h);
 		}
 		/* A gap inside a body whose length is known: nobody reads past it before it is filled. */
 		st->body_left -= (__u32)ahead;
@@ -315,6 +345,10 @@ static __noinline int stream_client(struct __sk_buff *skb, struct hook *h, struc
 	}
 	off = (__u32)-ahead;
 	if (off >= len) { /* all of it was judged before */
+		if (cuts_head(pkt, st->state)) {
+			stream_release(st);
+			return refuse(h, flow, BPFAST_R_HTTP_HEADER);
+		}
 		if (pkt->tcp_flags & TCP_FIN && off == len) {
 			__sync_fetch_and_or(&flow->flags, BPFAST_FF_FIN_FROM_CLIENT);
 			flow_hurry(h, flow);
@@ -330,6 +364,10 @@ static __noinline int stream_client(struct __sk_buff *skb, struct hook *h, struc
 		return forward(h);
 	}
 	reason = requests_judge(skb, h, flow, off, len);
+	if (!reason && cuts_head(pkt, w->st.state)) {
+		stream_release(st);
+		return refuse(h, flow, BPFAST_R_HTTP_HEADER);
+	}
 	if (!reason) {
 		walk_commit(h, flow, pkt->seq + len);
 		if (pkt->tcp_flags & TCP_FIN) {
@@ -394,6 +432,13 @@ static __always_inline void response_walk_begin(struct hook *h, struct bpfast_fl
 	w->text_len = 0;
 }
 
+/* The server's side was seen up to here. */
+static __always_inline void stream_reach(struct bpfast_stream *st, __u32 end)
+{
+	if (seq_diff(end, st->next) > 0)
+		st->next = end;
+}
+
 /* The responder's segments: responses. Never dropped for what they say. */
 static __noinline int stream_server(struct __sk_buff *skb, struct hook *h, struct bpfast_flow *flow)
 {
@@ -401,7 +446,7 @@ static __noinline int stream_server(struct __sk_buff *skb, struct hook *h, struc
 	struct packet *pkt = &h->scratch->pkt;
 	struct http_walk *w = &h->scratch->walk;
 	struct bpfast_stream *st = &flow->server;
-	__u32 len = pkt->payload_len, off;
+	__u32 len = pkt->payload_len, end = pkt->seq + len + !!(pkt->tcp_flags & TCP_FIN), off;
 	__s32 ahead;
 
 	if (pkt->tcp_flags & TCP_RST) {
@@ -416,8 +461,7 @@ static __noinline int stream_server(struct __sk_buff *skb, struct hook *h, struc
 		flow_hurry(h, flow);
 	}
 	if (!len || st->state >= H1_TUNNEL) {
-		if (len && seq_diff(pkt->seq + len, st->next) > 0)
-			st->next = pkt->seq + len;
+		stream_reach(st, end);
 		return forward(h);
 	}
 	if (stream_own(st))
@@ -432,7 +476,7 @@ static __noinline int stream_server(struct __sk_buff *skb, struct hook *h, struc
 		} else {
 			/* Bytes are missing: no status, no upgrade, no pairing can be read any more. */
 			st->state = H1_UNKNOWN;
-			st->next = pkt->seq + len;
+			stream_reach(st, end);
 			stream_release(st);
 			return forward(h);
 		}
@@ -441,7 +485,7 @@ static __noinline int stream_server(struct __sk_buff *skb, struct hook *h, struc
 	if (off < len && (st->state == H1_UNTIL_CLOSE || stream_slack(st) > len - off)) {
 		if (st->state != H1_UNTIL_CLOSE)
 			st->body_left -= len - off;
-		st->next = pkt->seq + len;
+		stream_reach(st, end);
 	} else if (off < len) {
 		response_walk_begin(h, flow, off);
 		if (!walk_blind(w->st.state) && w->st.state != H1_START &&
@@ -450,10 +494,12 @@ static __noinline int stream_server(struct __sk_buff *skb, struct hook *h, struc
 		else
 			bpf_loop(WALK_STEPS, response_walk_step, &c, 0);
 		w->st.owner = 1;
-		w->st.first = st->first;
-		w->st.next = pkt->seq + len;
+		w->st.next = end;
+		w->st.highest_ack = st->highest_ack; /* the client's side writes it */
 		__builtin_memcpy(st, &w->st, sizeof(*st));
 		flow->responses = w->responses;
+	} else {
+		stream_reach(st, end);
 	}
 	stream_release(st);
 	return forward(h);

@@ -47,9 +47,7 @@ static __always_inline int walk_load(struct __sk_buff *skb, struct hook *h, stru
 	walk_keep_text(w);
 	if (n > HTTP_WINDOW)
 		n = HTTP_WINDOW;
-	/* The compiler knows that n is not 0; the verifier has to see it. */
-	__asm__ volatile("" : "+r"(n));
-	if (n < 1 || n > HTTP_WINDOW || bpf_skb_load_bytes(skb, off, w->window, n)) {
+	if (bpf_skb_load_bytes(skb, off, w->window, size_within(n, HTTP_WINDOW))) {
 		h->metrics->helper_errors++;
 		return -1;
 	}

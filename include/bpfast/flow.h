@@ -53,7 +53,10 @@ struct bpfast_stream {
 	__u32 bits; /* what the current head has said so far; see bpf/proto/http1.h */
 	__u32 generation; /* whose tables judge the current head */
 	__u32 image_off; /* where in the arena they begin */
-	__u32 ruleset_off; /* in the arena */
+	union {
+		__u32 ruleset_off; /* requests: in the arena */
+		__u32 highest_ack; /* responses: what the client has acknowledged with data */
+	};
 };
 
 static_assert(sizeof(struct bpfast_stream) == 64, "stream");
