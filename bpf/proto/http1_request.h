@@ -40,13 +40,19 @@ static __always_inline __u32 request_absent(const struct http_walk *w, __u32 slo
 	return arena_u32(request_slot(w, slot) + 4);
 }
 
+/* The tables that are in force now judge what begins here. */
+static __always_inline void request_tables(struct http_walk *w)
+{
+	w->st.generation = w->generation;
+	w->st.image_off = w->image;
+	w->st.ruleset_off = w->ruleset;
+}
+
 /* A head begins: with the tables that are in force now it is judged to its end. */
 static __always_inline void request_begin(struct http_walk *w)
 {
 	w->message = w->pos;
-	w->st.generation = w->generation;
-	w->st.image_off = w->image;
-	w->st.ruleset_off = w->ruleset;
+	request_tables(w);
 	w->st.head_len = 0;
 	w->st.bits &= HB_UPGRADED;
 	w->st.body_left = 0;
@@ -624,14 +630,16 @@ static __always_inline void request_judge(struct http_walk *w)
 }
 
 /*
- * While a head is under way: can a rule still match? Asked where a segment
- * ends between the request line and the end of the head, so that the line never
- * leaves when no rule can match it.
+ * Can a rule still match the request line? Asked where a segment ends between
+ * the line and the end of the head, so that the line never leaves when no rule
+ * can match it; and where the head was refused for what stands behind its line,
+ * so that the reason does not depend on where segments end.
  */
 ARENA_GLOBAL int request_check_line(struct http_walk *w)
 {
-	if (!w || w->st.state < H1_LINE_LF || w->st.state > H1_END_LF || !(w->st.bits & HB_LINE) ||
-	    w->st.bits & HB_TRAILER)
+	if (!w || !(w->st.bits & HB_LINE) || w->st.bits & HB_TRAILER || w->st.state > H1_END_LF)
+		return 0;
+	if (w->reason ? w->reason == BPFAST_R_INTERNAL : w->st.state < H1_LINE_LF)
 		return 0;
 	if (request_match(w, HF_HOST) == SETS_NONE) {
 		w->rule_ref = RULESET_FIELD(w, ref);
@@ -741,6 +749,8 @@ static __always_inline void request_step(struct http_walk *w)
 		break;
 	case H1_CHUNK_LF:
 		http_chunk_begin(w);
+		if (w->st.bits & HB_TRAILER) /* the body may have outlived its head's tables */
+			request_tables(w);
 		break;
 	case H1_CHUNK_DATA:
 		if (http_skip(w))

@@ -209,6 +209,10 @@ static __always_inline void response_step(struct http_walk *w)
 		break;
 	case H1_CHUNK_LF:
 		http_chunk_begin(w);
+		if (w->st.bits & HB_TRAILER) { /* the body may have outlived its head's tables */
+			w->st.generation = w->generation;
+			w->st.image_off = w->image;
+		}
 		break;
 	case H1_CHUNK_DATA:
 		if (http_skip(w))

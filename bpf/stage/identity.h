@@ -77,10 +77,16 @@ static __noinline __u32 check_source_rest(struct hook *h)
 	struct packet *pkt = &h->scratch->pkt;
 	const struct bpfast_endpoint *ep = h->endpoint;
 
-	if (pkt->flags & PKT_ARP)
+	if (pkt->flags & PKT_ARP) {
+		__u64 own = *(const __u64 *)ep->mac << 16 >> 16;
+
+		/* Nor may it tell the others another's MAC for its address. */
+		if (own && *(const __u64 *)at(h->scratch, pkt->l3_off + 6) >> 16 != own)
+			return BPFAST_R_SOURCE_NOT_OWN;
 		return is_unspecified(pkt->source) || is_own(ep, pkt->source)
 			       ? BPFAST_R_NONE
 			       : BPFAST_R_SOURCE_NOT_OWN;
+	}
 	if (pkt->flags & PKT_LINK_CONTROL)
 		return BPFAST_R_NONE;
 	if (pkt->flags & PKT_ICMP_ERROR) { /* pkt->source is of the packet that it is about */

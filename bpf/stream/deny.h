@@ -129,18 +129,20 @@ static __noinline int deny(struct __sk_buff *skb, struct hook *h, struct bpfast_
 {
 	struct http_walk *w = &h->scratch->walk;
 	__u32 how = flow->on_deny, server = flow->server.state, next = flow->client.next;
-	__u32 ack = flow->server.next;
+	__u32 ack = flow->server.next, server_ended = flow->flags & BPFAST_FF_FIN_FROM_SERVER;
 
-	if (how == BPFAST_ON_DENY_REPLY && server < H1_TUNNEL &&
+	if (how == BPFAST_ON_DENY_REPLY && server < H1_TUNNEL && !server_ended &&
 	    (flow->requests != flow->responses || server != H1_START)) {
 		/* An earlier request's response is still owed: the 403 would land inside it.
 		 * Held by dropping; the client's retransmission comes back to it. */
 		count_drop(h, reason);
 		return HOOK_DROP;
 	}
+	/* Nobody knows where a reply would land, or its text is no longer there. */
 	if (how == BPFAST_ON_DENY_REPLY &&
-	    (server != H1_START || flow->flags & BPFAST_FF_FIN_FROM_SERVER))
-		how = BPFAST_ON_DENY_RESET; /* nobody knows where a reply would land */
+	    (server != H1_START || server_ended ||
+	     (__s32)(w->st.generation - h->control->oldest_generation) < 0))
+		how = BPFAST_ON_DENY_RESET;
 
 	count_drop(h, reason);
 	h->metrics->http_requests[BPFAST_V_DROPPED]++;

@@ -90,7 +90,7 @@ ARENA_GLOBAL int options_neutralise(struct options *o)
 			o->at++;
 		}
 	}
-	if (o->left)
+	if (o->left && !o->reason)
 		o->reason = BPFAST_R_MALFORMED;
 	return 0;
 }
@@ -258,16 +258,16 @@ static __noinline __u32 requests_judge(struct __sk_buff *skb, struct hook *h,
 	walk_begin(h, flow, off, end);
 	/* A head half judged by tables that are no longer there cannot be judged to its end. */
 	if (walk_in_head(w->st.state) &&
-	    seq_diff(w->st.generation, h->control->oldest_generation) < 0)
+	    seq_diff(w->st.generation, h->control->oldest_generation) < 0) {
 		w->reason = BPFAST_R_STALE_TABLES;
-	else
-		bpf_loop(WALK_STEPS, request_walk_step, &c, 0);
+		return w->reason;
+	}
+	bpf_loop(WALK_STEPS, request_walk_step, &c, 0);
 	if (!w->reason && w->pos < w->end)
 		w->reason = BPFAST_R_INTERNAL;
-	if (!w->reason) {
+	if (!w->reason)
 		walk_keep_text(w);
-		request_check_line(w);
-	}
+	request_check_line(w);
 	return w->reason;
 }
 
@@ -322,8 +322,12 @@ static __noinline int stream_client(struct __sk_buff *skb, struct hook *h, struc
 		return refuse(h, flow, BPFAST_R_TCP_WINDOW);
 	if (!ack_is_fresh(flow, pkt->ack))
 		return refuse(h, flow, BPFAST_R_TCP_WINDOW);
-	if (seq_diff(pkt->seq, st->first) < 0)
+	if (seq_diff(pkt->seq, st->first) < 0) {
+		/* A keep-alive probe repeats the place of the SYN (RFC 9293, section 3.8.4). */
+		if (len == 1 && pkt->seq + 1 == st->first && !(pkt->tcp_flags & TCP_FIN))
+			return forward(h);
 		return refuse(h, flow, BPFAST_R_TCP_WINDOW);
+	}
 	if (stream_own(st))
 		return drop(h, BPFAST_R_STREAM_BUSY, flow);
 
@@ -488,7 +492,7 @@ static __noinline int stream_server(struct __sk_buff *skb, struct hook *h, struc
 		stream_reach(st, end);
 	} else if (off < len) {
 		response_walk_begin(h, flow, off);
-		if (!walk_blind(w->st.state) && w->st.state != H1_START &&
+		if (walk_in_head(w->st.state) &&
 		    seq_diff(w->st.generation, h->control->oldest_generation) < 0)
 			w->st.state = H1_UNKNOWN;
 		else

@@ -93,8 +93,7 @@ static void walk_request(const struct bf_question *q, struct http_walk *w)
 		}
 		request_step(w);
 	}
-	if (!w->reason && w->event != HE_HEAD)
-		request_check_line(w);
+	request_check_line(w);
 }
 
 static int judge_request(const struct bf_question *q, __u32 decision, struct bf_answer_side *a,
