@@ -31,5 +31,8 @@ void check_rows(const struct row *rows, size_t n);
 
 int cases_link(void); /* Ethernet, ARP, neighbour discovery, DHCP, whose address */
 int cases_network(void); /* IPv4, IPv6, fragments, ICMP */
+int cases_policy(void); /* L3/L4 decisions, audit, revocation, tables */
+int cases_tcp(void); /* sequence numbers, options, handshake */
+int cases_http(void); /* requests and responses */
 
 #endif

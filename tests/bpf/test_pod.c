@@ -37,6 +37,9 @@ int main(void)
 		return 1;
 	failed = cases_link();
 	failed += cases_network();
+	failed += cases_policy();
+	failed += cases_tcp();
+	failed += cases_http();
 	world_leave(NULL);
 	return failed != 0;
 }

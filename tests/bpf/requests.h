@@ -1,0 +1,289 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef BF_TEST_REQUESTS_H
+#define BF_TEST_REQUESTS_H
+/*
+ * Requests and what has to become of them under REQUESTS_POLICY. Two tests read
+ * this: packets through the programs, and the parser alone, split everywhere.
+ *
+ * X(what it is, bytes, reason): reason NONE is "allowed to its last byte".
+ */
+#define REQUESTS_POLICY                                                                            \
+	"apiVersion: bpfast.io/v1alpha1\n"                                                         \
+	"kind: PayloadPolicy\n"                                                                    \
+	"metadata: {name: web, namespace: shop}\n"                                                 \
+	"spec:\n"                                                                                  \
+	"  endpointSelector: {matchLabels: {app: web}}\n"                                          \
+	"  ingress:\n"                                                                             \
+	"  - toPorts:\n"                                                                           \
+	"    - ports: [{port: \"80\", protocol: TCP}]\n"                                           \
+	"      rules:\n"                                                                           \
+	"        http:\n"                                                                          \
+	"        - {method: \"GET|POST|HEAD\", path: \"/ok.*\"}\n"                                 \
+	"        - {method: GET, path: \"/x%2Cy\"}\n"                                              \
+	"        - {method: GET, path: /tenant, headers: [\"X-Tenant: blue\"]}\n"                  \
+	"        - {method: GET, path: /there, headers: [\"X-There\"]}\n"                          \
+	"        - {method: GET, path: /host, host: \"api[.]example[.]com\"}\n"                    \
+	"        - {method: PUT, path: \"/(a|b)/[0-9]+\"}\n"
+
+#define L "GET /ok HTTP/1.1\r\n" /* a good request line */
+#define H " HTTP/1.1\r\nHost: a\r\n\r\n" /* the rest behind a target */
+#define P "POST /ok HTTP/1.1\r\nHost: a\r\n" /* a request with a body to come */
+#define C P "Transfer-Encoding: chunked\r\n\r\n"
+
+#define REQUESTS(X)                                                                                \
+	/* --- allowed */                                                                          \
+	X("plain", "GET /ok" H, NONE)                                                              \
+	X("longer path", "GET /ok/a/b_c-d~e.f" H, NONE)                                            \
+	X("query", "GET /ok?a=b&c=%20?/:@!$'()*+,;" H, NONE)                                       \
+	X("query with a path in it", "GET /ok?x=/../../etc" H, NONE)                               \
+	X("HTTP/1.0 without Host", "GET /ok HTTP/1.0\r\n\r\n", NONE)                               \
+	X("HTTP/1.0 with Host", "GET /ok HTTP/1.0\r\nHost: a\r\n\r\n", NONE)                       \
+	X("HEAD", "HEAD /ok" H, NONE)                                                              \
+	X("several headers", L "Host: a\r\nAccept: */*\r\nUser-Agent: t/1 (x; y)\r\n\r\n", NONE)   \
+	X("empty Host", L "Host:\r\n\r\n", NONE)                                                   \
+	X("empty value", L "Host: a\r\nX:\r\n\r\n", NONE)                                          \
+	X("blanks around a value", L "Host: \t a \t \r\nX: \t\r\n\r\n", NONE)                      \
+	X("bytes past ASCII in a value", L "Host: a\r\nX: \xc3\xa4\xff\r\n\r\n", NONE)             \
+	X("any token as a name", L "Host: a\r\n!#$%&'*+-.^_`|~09Az: b\r\n\r\n", NONE)              \
+	X("Expect", P "Content-Length: 2\r\nExpect: 100-continue\r\n\r\nok", NONE)                 \
+	X("no body", P "Content-Length: 0\r\n\r\n", NONE)                                          \
+	X("body", P "Content-Length: 5\r\n\r\nhello", NONE)                                        \
+	X("body that looks like a request", P "Content-Length: 18\r\n\r\nGET /no HTTP/1.1\r\n",    \
+	  NONE)                                                                                    \
+	X("length with zeroes in front", P "Content-Length: 0005\r\n\r\nhello", NONE)              \
+	X("length between blanks", P "Content-Length: \t5 \t\r\n\r\nhello", NONE)                  \
+	X("its name in any case", P "cOnTENT-lEngth: 5\r\n\r\nhello", NONE)                        \
+	X("chunks", C "5\r\nhello\r\n1\r\n!\r\n0\r\n\r\n", NONE)                                   \
+	X("no chunk", C "0\r\n\r\n", NONE)                                                         \
+	X("chunk size in either case", C "a\r\n0123456789\r\nA\r\n0123456789\r\n0\r\n\r\n", NONE)  \
+	X("chunk size with zeroes in front", C "00005\r\nhello\r\n000\r\n\r\n", NONE)              \
+	X("trailer", C "0\r\nX-Sum: 1\r\nY:\r\n\r\n", NONE)                                        \
+	X("Chunked in capitals", P "Transfer-Encoding: CHUNKED\r\n\r\n0\r\n\r\n", NONE)            \
+	X("chunked between blanks", P "Transfer-Encoding: \t chunked \r\n\r\n0\r\n\r\n", NONE)     \
+	X("pipelined", "GET /ok" H "GET /ok/2" H "HEAD /ok" H, NONE)                               \
+	X("pipelined behind a body", P "Content-Length: 5\r\n\r\nhelloGET /ok" H, NONE)            \
+	X("pipelined behind chunks", C "5\r\nhello\r\n0\r\n\r\nGET /ok" H, NONE)                   \
+	X("alternatives", "PUT /b/42" H, NONE)                                                     \
+	X("Upgrade that the server may refuse", L "Host: a\r\nUpgrade: websocket\r\n\r\n", NONE)   \
+	/* --- no rule */                                                                          \
+	X("another path", "GET /no" H, HTTP_DENIED)                                                \
+	X("the root", "GET /" H, HTTP_DENIED)                                                      \
+	X("another method", "DELETE /ok" H, HTTP_DENIED)                                           \
+	X("method in small letters", "get /ok" H, HTTP_DENIED)                                     \
+	X("longer method", "GETS /ok" H, HTTP_DENIED)                                              \
+	X("path in capitals", "GET /OK" H, HTTP_DENIED)                                            \
+	X("a rule's method with another's path", "PUT /ok" H, HTTP_DENIED)                         \
+	X("no match to the end", "PUT /a/4x" H, HTTP_DENIED)                                       \
+	X("path only in the query", "GET /no?/ok" H, HTTP_DENIED)                                  \
+	X("an unknown path with a query", "GET /no?x=1" H, HTTP_DENIED)                            \
+	X("HTTP/1.0, another path", "GET /no HTTP/1.0\r\n\r\n", HTTP_DENIED)                       \
+	X("second of two", "GET /ok" H "GET /no" H, HTTP_DENIED)                                   \
+	X("behind a body", P "Content-Length: 5\r\n\r\nhelloGET /no" H, HTTP_DENIED)               \
+	X("behind chunks", C "5\r\nhello\r\n0\r\n\r\nGET /no" H, HTTP_DENIED)                      \
+	X("two Hosts, and no rule for the line", "GET /no HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n", \
+	  HTTP_DENIED)                                                                             \
+	X("no Host, and no rule for the line", "GET /no HTTP/1.1\r\n\r\n", HTTP_DENIED)            \
+	X("a head cut by NUL, and no rule for the line", "GET /no HTTP/1.1\r\nHost: a\0",          \
+	  HTTP_DENIED)                                                                             \
+	X("OPTIONS *", "OPTIONS *" H, HTTP_DENIED)                                                 \
+	/* --- headers that rules read */                                                          \
+	X("header", "GET /tenant HTTP/1.1\r\nHost: a\r\nX-Tenant: blue\r\n\r\n", NONE)             \
+	X("header, name in any case", "GET /tenant HTTP/1.1\r\nx-TENANT:blue \r\nHost: a\r\n\r\n", \
+	  NONE)                                                                                    \
+	X("header twice alike",                                                                    \
+	  "GET /tenant HTTP/1.1\r\nX-Tenant: blue\r\nHost: a\r\nX-Tenant: blue\r\n\r\n", NONE)     \
+	X("header absent", "GET /tenant" H, HTTP_DENIED)                                           \
+	X("header, another value", "GET /tenant HTTP/1.1\r\nHost: a\r\nX-Tenant: red\r\n\r\n",     \
+	  HTTP_DENIED)                                                                             \
+	X("header, value in another case",                                                         \
+	  "GET /tenant HTTP/1.1\r\nHost: a\r\nX-Tenant: Blue\r\n\r\n", HTTP_DENIED)                \
+	X("header, longer value", "GET /tenant HTTP/1.1\r\nHost: a\r\nX-Tenant: blue x\r\n\r\n",   \
+	  HTTP_DENIED)                                                                             \
+	X("header twice, the second unlike",                                                       \
+	  "GET /tenant HTTP/1.1\r\nX-Tenant: blue\r\nHost: a\r\nX-Tenant: red\r\n\r\n",            \
+	  HTTP_DENIED)                                                                             \
+	X("header twice, the first unlike",                                                        \
+	  "GET /tenant HTTP/1.1\r\nX-Tenant: red\r\nHost: a\r\nX-Tenant: blue\r\n\r\n",            \
+	  HTTP_DENIED)                                                                             \
+	X("header three times, the last alike again",                                              \
+	  "GET /tenant HTTP/1.1\r\nX-Tenant: blue\r\nX-Tenant: red\r\nX-Tenant: blue\r\n"          \
+	  "Host: a\r\n\r\n",                                                                       \
+	  HTTP_DENIED)                                                                             \
+	X("header name with more behind it",                                                       \
+	  "GET /tenant HTTP/1.1\r\nHost: a\r\nX-Tenant2: blue\r\n\r\n", HTTP_DENIED)               \
+	X("header present", "GET /there HTTP/1.1\r\nHost: a\r\nX-There:\r\n\r\n", NONE)            \
+	X("header not present", "GET /there" H, HTTP_DENIED)                                       \
+	X("host", "GET /host HTTP/1.1\r\nHost: api.example.com\r\n\r\n", NONE)                     \
+	X("host in capitals", "GET /host HTTP/1.1\r\nHost: API.Example.COM\r\n\r\n", NONE)         \
+	X("another host", "GET /host HTTP/1.1\r\nHost: api.example.org\r\n\r\n", HTTP_DENIED)      \
+	X("no host at all", "GET /host HTTP/1.0\r\n\r\n", HTTP_DENIED)                             \
+	/* --- what is not HTTP/1 */                                                               \
+	X("TLS", "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", HTTP_TLS)                         \
+	X("SSL 2", "\x80\x2e\x01\x00\x02", HTTP_TLS)                                               \
+	X("HTTP/2 preface", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", HTTP_H2)                           \
+	X("WebSocket frame", "\x81\x85\1\2\3\4hello", HTTP_WEBSOCKET)                              \
+	X("NULs", "\0\0\0\0", HTTP_NOT_HTTP)                                                       \
+	X("a line end first", "\r\nGET /ok" H, HTTP_NOT_HTTP)                                      \
+	X("a bare line end first", "\nGET /ok" H, HTTP_NOT_HTTP)                                   \
+	X("a blank first", " GET /ok" H, HTTP_NOT_HTTP)                                            \
+	X("byte order mark", "\xef\xbb\xbfGET /ok" H, HTTP_NOT_HTTP)                               \
+	X("Redis", "*1\r\n$4\r\nPING\r\n", HTTP_METHOD)                                            \
+	X("bytes behind a request without a body", "GET /ok" H "\0", HTTP_NOT_HTTP)                \
+	X("line end behind a request", "POST /ok" H "\r\nGET /ok" H, HTTP_NOT_HTTP)                \
+	X("TLS behind a request", "GET /ok" H "\x16\x03\x01", HTTP_TLS)                            \
+	/* --- request line */                                                                     \
+	X("HTTP/0.9", "GET /ok\r\n", HTTP_VERSION)                                                 \
+	X("HTTP/1.2", "GET /ok HTTP/1.2\r\nHost: a\r\n\r\n", HTTP_VERSION)                         \
+	X("HTTP/1.10", "GET /ok HTTP/1.10\r\nHost: a\r\n\r\n", HTTP_VERSION)                       \
+	X("HTTP/01.1", "GET /ok HTTP/01.1\r\nHost: a\r\n\r\n", HTTP_VERSION)                       \
+	X("HTTP/2.0", "GET /ok HTTP/2.0\r\nHost: a\r\n\r\n", HTTP_H2)                              \
+	X("http/1.1", "GET /ok http/1.1\r\nHost: a\r\n\r\n", HTTP_VERSION)                         \
+	X("HTTPS", "GET /ok HTTPS/1.1\r\nHost: a\r\n\r\n", HTTP_VERSION)                           \
+	X("bare LF behind the line", "GET /ok HTTP/1.1\nHost: a\r\n\r\n", HTTP_VERSION)            \
+	X("bare CR behind the line", "GET /ok HTTP/1.1\rHost: a\r\n\r\n", HTTP_VERSION)            \
+	X("blank behind the version", "GET /ok HTTP/1.1 \r\nHost: a\r\n\r\n", HTTP_VERSION)        \
+	X("two blanks before the version", "GET /ok  HTTP/1.1\r\nHost: a\r\n\r\n", HTTP_VERSION)   \
+	X("two targets", "GET /ok /no HTTP/1.1\r\nHost: a\r\n\r\n", HTTP_VERSION)                  \
+	X("target and LF", "GET /ok\nHost: a\r\n\r\n", HTTP_VERSION)                               \
+	X("tab behind the method", "GET\t/ok" H, HTTP_METHOD)                                      \
+	X("two blanks behind the method", "GET  /ok" H, HTTP_TARGET)                               \
+	X("no method", "/ok" H, HTTP_NOT_HTTP)                                                     \
+	X("method that is no token", "G(T /ok" H, HTTP_METHOD)                                     \
+	X("NUL in the method", "GE\0T /ok" H, HTTP_METHOD)                                         \
+	X("method of 33 bytes", "ABCDEFGHIJKLMNOPQRSTUVWXYZABCDEFG /ok" H, HTTP_METHOD)            \
+	X("method of 32 bytes", "ABCDEFGHIJKLMNOPQRSTUVWXYZABCDEF /ok" H, HTTP_DENIED)             \
+	X("CONNECT", "CONNECT a:443 HTTP/1.1\r\nHost: a\r\n\r\n", HTTP_TUNNEL)                     \
+	/* --- target */                                                                           \
+	X("merged slashes", "GET /ok//a" H, NONE)                                                  \
+	X("many slashes", "GET /ok////a///b//" H, NONE)                                            \
+	X("dot segment", "GET /./ok" H, NONE)                                                      \
+	X("dot segments", "GET /././/./ok/./." H, NONE)                                            \
+	X("dots in a name", "GET /ok/...x/..y/.z" H, NONE)                                         \
+	X("three dots", "GET /ok/..." H, NONE)                                                     \
+	X("encoded letter", "GET /%6Fk" H, NONE)                                                   \
+	X("encoded letters, small digits", "GET /%6f%6b" H, NONE)                                  \
+	X("encoded dot segment", "GET /%2e/ok" H, NONE)                                            \
+	X("encoded comma, normalised", "GET /x%2cy" H, NONE)                                       \
+	X("encoded comma is not the comma", "GET /x,y" H, HTTP_DENIED)                             \
+	X("encoded blank", "GET /ok%20a" H, NONE)                                                  \
+	X("encoded bytes past ASCII", "GET /ok/%C3%A4" H, NONE)                                    \
+	X("path parameter", "GET /ok;v=1" H, NONE)                                                 \
+	X("slashes first: a host to some", "GET //ok" H, HTTP_TARGET)                              \
+	X("a host first", "GET //a/ok" H, HTTP_TARGET)                                             \
+	X("dot-dot", "GET /a/../ok" H, HTTP_TARGET)                                                \
+	X("dot-dot at the end", "GET /ok/.." H, HTTP_TARGET)                                       \
+	X("dot-dot before a query", "GET /ok/..?x" H, HTTP_TARGET)                                 \
+	X("dot-dot first", "GET /../ok" H, HTTP_TARGET)                                            \
+	X("encoded dot-dot", "GET /a/%2e%2e/ok" H, HTTP_TARGET)                                    \
+	X("half encoded dot-dot", "GET /a/.%2E/ok" H, HTTP_TARGET)                                 \
+	X("dot-dot with a parameter", "GET /ok/..;/x" H, HTTP_TARGET)                              \
+	X("dot with a parameter", "GET /ok/.;/x" H, HTTP_TARGET)                                   \
+	X("encoded slash", "GET /ok%2Fa" H, HTTP_TARGET)                                           \
+	X("encoded backslash", "GET /ok%5ca" H, HTTP_TARGET)                                       \
+	X("encoded NUL", "GET /ok%00" H, HTTP_TARGET)                                              \
+	X("encoded line end", "GET /ok%0d%0a" H, HTTP_TARGET)                                      \
+	X("encoded DEL", "GET /ok%7f" H, HTTP_TARGET)                                              \
+	X("encoded twice", "GET /ok%252e" H, HTTP_TARGET)                                          \
+	X("percent without digits", "GET /ok%zz" H, HTTP_TARGET)                                   \
+	X("percent with one digit", "GET /ok%2" H, HTTP_TARGET)                                    \
+	X("percent at the end", "GET /ok%" H, HTTP_TARGET)                                         \
+	X("percent before a query", "GET /ok%?x" H, HTTP_TARGET)                                   \
+	X("backslash", "GET /ok\\a" H, HTTP_TARGET)                                                \
+	X("fragment", "GET /ok#a" H, HTTP_TARGET)                                                  \
+	X("fragment behind a query", "GET /ok?a#b" H, HTTP_TARGET)                                 \
+	X("quote", "GET /ok\"" H, HTTP_TARGET)                                                     \
+	X("angle", "GET /ok<a>" H, HTTP_TARGET)                                                    \
+	X("byte past ASCII", "GET /ok\xc3\xa4" H, HTTP_TARGET)                                     \
+	X("byte past ASCII in the query", "GET /ok?\xc3\xa4" H, HTTP_TARGET)                       \
+	X("control", "GET /ok\x01" H, HTTP_TARGET)                                                 \
+	X("tab", "GET /ok\tHTTP/1.1\r\nHost: a\r\n\r\n", HTTP_TARGET)                              \
+	X("NUL", "GET /ok\0" H, HTTP_TARGET)                                                       \
+	X("NUL in the query", "GET /ok?\0" H, HTTP_TARGET)                                         \
+	X("absolute form", "GET http://a/ok" H, HTTP_TARGET)                                       \
+	X("no slash first", "GET ok" H, HTTP_TARGET)                                               \
+	X("query alone", "GET ?x" H, HTTP_TARGET)                                                  \
+	X("asterisk for GET", "GET *" H, HTTP_TARGET)                                              \
+	X("more than an asterisk", "OPTIONS *a" H, HTTP_TARGET)                                    \
+	/* --- header lines */                                                                     \
+	X("no Host", L "Accept: */*\r\n\r\n", HTTP_HOST)                                           \
+	X("no header", L "\r\n", HTTP_HOST)                                                        \
+	X("two Hosts", L "Host: a\r\nHost: b\r\n\r\n", HTTP_HOST)                                  \
+	X("two Hosts alike", L "Host: a\r\nHost: a\r\n\r\n", HTTP_HOST)                            \
+	X("two Hosts, HTTP/1.0", "GET /ok HTTP/1.0\r\nHost: a\r\nHost: b\r\n\r\n", HTTP_HOST)      \
+	X("no colon", L "Host\r\n\r\n", HTTP_HEADER)                                               \
+	X("blank before the colon", L "Host : a\r\n\r\n", HTTP_HEADER)                             \
+	X("tab before the colon", L "Host\t: a\r\n\r\n", HTTP_HEADER)                              \
+	X("no name", L ": a\r\nHost: a\r\n\r\n", HTTP_HEADER)                                      \
+	X("blank before the first name", L " Host: a\r\n\r\n", HTTP_HEADER)                        \
+	X("folded line", L "Host: a\r\nX: a\r\n b\r\n\r\n", HTTP_HEADER)                           \
+	X("folded with a tab", L "Host: a\r\nX: a\r\n\tb\r\n\r\n", HTTP_HEADER)                    \
+	X("folded length", P "Content-Length:\r\n 5\r\n\r\nhello", HTTP_FRAMING)                   \
+	X("bare LF", L "Host: a\nX: b\r\n\r\n", HTTP_HEADER)                                       \
+	X("bare LF in a value nobody reads", L "X: a\nHost: a\r\n\r\n", HTTP_HEADER)               \
+	X("bare CR", L "X: a\rHost: a\r\n\r\n", HTTP_HEADER)                                       \
+	X("two CR", L "X: a\r\r\nHost: a\r\n\r\n", HTTP_HEADER)                                    \
+	X("NUL in a value", L "Host: a\r\nX: a\0b\r\n\r\n", HTTP_HEADER)                           \
+	X("control in a value", L "Host: a\r\nX: a\x0b\r\n\r\n", HTTP_HEADER)                      \
+	X("DEL in a value", L "Host: a\r\nX: a\x7f\r\n\r\n", HTTP_HEADER)                          \
+	X("NUL in a name", L "Host: a\r\nX\0: b\r\n\r\n", HTTP_HEADER)                             \
+	X("byte past ASCII in a name", L "Host: a\r\n\xc3\xa4: b\r\n\r\n", HTTP_HEADER)            \
+	X("NUL in Host", L "Host: a\0b\r\n\r\n", HTTP_HEADER)                                      \
+	X("bare LF ends the head", L "Host: a\r\n\n", HTTP_HEADER)                                 \
+	X("bare CR ends the head", L "Host: a\r\n\rGET /no" H, HTTP_HEADER)                        \
+	/* --- framing */                                                                          \
+	X("two lengths", P "Content-Length: 5\r\nContent-Length: 6\r\n\r\nhello", HTTP_FRAMING)    \
+	X("two lengths alike", P "Content-Length: 5\r\nContent-Length: 5\r\n\r\nhello",            \
+	  HTTP_FRAMING)                                                                            \
+	X("list of lengths", P "Content-Length: 5, 5\r\n\r\nhello", HTTP_FRAMING)                  \
+	X("no length", P "Content-Length:\r\n\r\n", HTTP_FRAMING)                                  \
+	X("signed", P "Content-Length: +5\r\n\r\nhello", HTTP_FRAMING)                             \
+	X("negative", P "Content-Length: -5\r\n\r\nhello", HTTP_FRAMING)                           \
+	X("hexadecimal", P "Content-Length: 0x5\r\n\r\nhello", HTTP_FRAMING)                       \
+	X("fraction", P "Content-Length: 5.0\r\n\r\nhello", HTTP_FRAMING)                          \
+	X("two numbers", P "Content-Length: 5 5\r\n\r\nhello", HTTP_FRAMING)                       \
+	X("length past 64 bits", P "Content-Length: 18446744073709551621\r\n\r\nhello",            \
+	  HTTP_FRAMING)                                                                            \
+	X("length with NUL", P "Content-Length: 5\0\r\n\r\nhello", HTTP_FRAMING)                   \
+	X("length, then chunked", P "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n",     \
+	  HTTP_FRAMING)                                                                            \
+	X("chunked, then length", P "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n",     \
+	  HTTP_FRAMING)                                                                            \
+	X("chunked twice", P "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n",   \
+	  HTTP_FRAMING)                                                                            \
+	X("chunked in HTTP/1.0",                                                                   \
+	  "POST /ok HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", HTTP_FRAMING)        \
+	X("gzip, chunked", P "Transfer-Encoding: gzip, chunked\r\n\r\n", HTTP_FRAMING)             \
+	X("chunked, chunked", P "Transfer-Encoding: chunked, chunked\r\n\r\n", HTTP_FRAMING)       \
+	X("identity", P "Transfer-Encoding: identity\r\n\r\n", HTTP_FRAMING)                       \
+	X("xchunked", P "Transfer-Encoding: xchunked\r\n\r\n", HTTP_FRAMING)                       \
+	X("chunkedx", P "Transfer-Encoding: chunkedx\r\n\r\n", HTTP_FRAMING)                       \
+	X("chunked with a parameter", P "Transfer-Encoding: chunked;a=b\r\n\r\n", HTTP_FRAMING)    \
+	X("quoted chunked", P "Transfer-Encoding: \"chunked\"\r\n\r\n", HTTP_FRAMING)              \
+	X("no encoding", P "Transfer-Encoding:\r\n\r\n", HTTP_FRAMING)                             \
+	X("chunked behind a vertical tab",                                                         \
+	  P "Transfer-Encoding: \x0b"                                                              \
+	    "chunked\r\n\r\n",                                                                     \
+	  HTTP_FRAMING)                                                                            \
+	/* --- chunks */                                                                           \
+	X("chunk extension", C "5;a=b\r\nhello\r\n0\r\n\r\n", HTTP_CHUNK)                          \
+	X("no chunk size", C "\r\nhello\r\n0\r\n\r\n", HTTP_CHUNK)                                 \
+	X("chunk size that is no number", C "g\r\nhello\r\n", HTTP_CHUNK)                          \
+	X("negative chunk size", C "-5\r\nhello\r\n", HTTP_CHUNK)                                  \
+	X("chunk size with 0x", C "0x5\r\nhello\r\n", HTTP_CHUNK)                                  \
+	X("blank behind a chunk size", C "5 \r\nhello\r\n", HTTP_CHUNK)                            \
+	X("blank before a chunk size", C " 5\r\nhello\r\n", HTTP_CHUNK)                            \
+	X("bare LF behind a chunk size", C "5\nhello\r\n0\r\n\r\n", HTTP_CHUNK)                    \
+	X("bare CR behind a chunk size", C "5\rhello\r\n0\r\n\r\n", HTTP_CHUNK)                    \
+	X("chunk longer than its size", C "5\r\nhello!\r\n0\r\n\r\n", HTTP_CHUNK)                  \
+	X("bare LF behind a chunk", C "5\r\nhello\n0\r\n\r\n", HTTP_CHUNK)                         \
+	X("bare CR behind a chunk", C "5\r\nhello\r0\r\n\r\n", HTTP_CHUNK)                         \
+	X("chunk size past 64 bits", C "10000000000000005\r\nhello\r\n", HTTP_CHUNK)               \
+	X("chunk size past 60 bits", C "ffffffffffffffff\r\nhello\r\n", HTTP_CHUNK)                \
+	X("length in the trailer", C "0\r\nContent-Length: 5\r\n\r\n", HTTP_CHUNK)                 \
+	X("encoding in the trailer", C "0\r\nTransfer-Encoding: chunked\r\n\r\n", HTTP_CHUNK)      \
+	X("Host in the trailer", C "0\r\nHost: b\r\n\r\n", HTTP_CHUNK)                             \
+	X("a rule's header in the trailer", C "0\r\nX-Tenant: blue\r\n\r\n", HTTP_CHUNK)           \
+	X("folded trailer", C "0\r\nX: a\r\n b\r\n\r\n", HTTP_HEADER)                              \
+	X("no colon in the trailer", C "0\r\nGET /no HTTP/1.1\r\n\r\n", HTTP_HEADER)
+
+#endif
