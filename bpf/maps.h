@@ -44,6 +44,13 @@ struct {
 	__type(value, struct bpfast_flow);
 } bpfast_flow SEC(".maps");
 
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct bpfast_sweep);
+} bpfast_sweep SEC(".maps");
+
 /* First fragment -> its ports, for the fragments that carry none. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);

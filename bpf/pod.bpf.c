@@ -256,7 +256,6 @@ static __always_inline void follow_close(struct hook *h, struct bpfast_flow *flo
 		flags |= from_client ? BPFAST_FF_FIN_FROM_CLIENT : BPFAST_FF_FIN_FROM_SERVER;
 	if (flags != flow->flags) {
 		__sync_fetch_and_or(&flow->flags, flags);
-		flow_hurry(h, flow);
 	}
 }
 

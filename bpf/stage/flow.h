@@ -7,6 +7,8 @@
 #include "match/lookup.h"
 
 #define NSEC_PER_SEC 1000000000ull
+/* Between two looks at the whole flow table. */
+#define SWEEP_NS (2 * NSEC_PER_SEC)
 
 /* An L3/L4 decision. */
 struct decision {
@@ -145,23 +147,61 @@ static __always_inline __u64 flow_patience(const struct bpfast_control *control,
 	return (s ? s : 1) * NSEC_PER_SEC;
 }
 
-/* Runs when a flow may have been silent for long enough: no user space is needed to forget it. */
-static int flow_timer(void *map, struct bpfast_flow_key *key, struct bpfast_flow *flow)
+/* One flow of a sweep: forgotten when it was silent for longer than its patience. */
+static long sweep_flow(void *map, struct bpfast_flow_key *key, struct bpfast_flow *flow,
+		       void *unused)
 {
 	__u32 zero = 0;
 	struct bpfast_control *control = bpf_map_lookup_elem(&bpfast_control, &zero);
 	struct bpfast_metrics *metrics = bpf_map_lookup_elem(&bpfast_metrics, &zero);
-	__u64 silent = bpf_ktime_get_coarse_ns() - flow->seen_ns, patience;
 
 	if (!control || !metrics)
+		return 1;
+	if (bpf_ktime_get_coarse_ns() - flow->seen_ns < flow_patience(control, key, flow))
 		return 0;
-	patience = flow_patience(control, key, flow);
-	if (silent < patience) {
-		bpf_timer_start(&flow->timer, patience - silent, 0);
-		return 0;
+	if (!bpf_map_delete_elem(map, key))
+		metrics->flows_closed++;
+	return 0;
+}
+
+/*
+ * Looks at all flows every SWEEP_NS. One timer for the table and not one for
+ * each flow: a kernel may have no memory for a thousand timers at once, and a
+ * flow without one would stay for ever. Needs no user space.
+ */
+static int sweep(void *map, __u32 *key, struct bpfast_sweep *s)
+{
+	bpf_for_each_map_elem(&bpfast_flow, sweep_flow, 0, 0);
+	bpf_timer_start(&s->timer, SWEEP_NS, 0);
+	return 0;
+}
+
+/* Starts the sweep, once; sooner where the table is full. */
+static __noinline int sweep_start(int now)
+{
+	__u32 zero = 0;
+	struct bpfast_sweep *s = bpf_map_lookup_elem(&bpfast_sweep, &zero);
+
+	if (!s)
+		return -1;
+	if (!s->armed) {
+		if (__sync_val_compare_and_swap(&s->armed, 0, 1))
+			return 0;
+		if (bpf_timer_init(&s->timer, &bpfast_sweep, 1 /* CLOCK_MONOTONIC */) ||
+		    bpf_timer_set_callback(&s->timer, sweep) ||
+		    bpf_timer_start(&s->timer, SWEEP_NS, 0)) {
+			s->armed = 0; /* the next flow tries again */
+			return -1;
+		}
 	}
-	bpf_map_delete_elem(map, key);
-	metrics->flows_closed++;
+	if (now) {
+		__u64 time = bpf_ktime_get_coarse_ns();
+
+		if (time - s->hurried_ns > NSEC_PER_SEC) {
+			s->hurried_ns = time;
+			bpf_timer_start(&s->timer, 0, 0);
+		}
+	}
 	return 0;
 }
 
@@ -169,12 +209,6 @@ static __always_inline void flow_delete(struct hook *h)
 {
 	if (!bpf_map_delete_elem(&bpfast_flow, &h->scratch->key))
 		h->metrics->flows_closed++;
-}
-
-/* Its patience became shorter: looks again when that is over. */
-static __always_inline void flow_hurry(struct hook *h, struct bpfast_flow *flow)
-{
-	bpf_timer_start(&flow->timer, flow_patience(h->control, &h->scratch->key, flow), 0);
 }
 
 /* Puts a decision into a flow. */
@@ -208,17 +242,15 @@ static __noinline struct bpfast_flow *flow_make(struct hook *h, __u32 flags,
 	flow_apply(h, flow, d);
 	if (!bpf_map_update_elem(&bpfast_flow, &s->key, flow, BPF_NOEXIST)) {
 		h->metrics->flows_created++;
-		flow = bpf_map_lookup_elem(&bpfast_flow, &s->key);
-		if (!flow)
-			return 0;
-		if (bpf_timer_init(&flow->timer, &bpfast_flow, 1 /* CLOCK_MONOTONIC */) ||
-		    bpf_timer_set_callback(&flow->timer, flow_timer) ||
-		    bpf_timer_start(&flow->timer, flow_patience(h->control, &s->key, flow), 0))
+		if (sweep_start(0))
 			h->metrics->helper_errors++;
-		return flow;
+		return bpf_map_lookup_elem(&bpfast_flow, &s->key);
 	}
 	/* Another CPU made it at this moment, or there is no room. */
-	return bpf_map_lookup_elem(&bpfast_flow, &s->key);
+	flow = bpf_map_lookup_elem(&bpfast_flow, &s->key);
+	if (!flow)
+		sweep_start(1);
+	return flow;
 }
 
 #endif

@@ -158,7 +158,6 @@ static __noinline int deny(struct __sk_buff *skb, struct hook *h, struct bpfast_
 	__sync_fetch_and_or(&flow->flags, how == BPFAST_ON_DENY_REPLY
 						  ? BPFAST_FF_DENIED
 						  : BPFAST_FF_DENIED | BPFAST_FF_RESET);
-	flow_hurry(h, flow);
 	if (how == BPFAST_ON_DENY_DROP)
 		return HOOK_DROP;
 	if (how == BPFAST_ON_DENY_RESET)

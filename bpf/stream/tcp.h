@@ -306,7 +306,6 @@ static __noinline int stream_client(struct __sk_buff *skb, struct hook *h, struc
 
 	if (pkt->tcp_flags & TCP_RST) {
 		__sync_fetch_and_or(&flow->flags, BPFAST_FF_RST);
-		flow_hurry(h, flow);
 		return forward(h);
 	}
 	if (flow->flags & BPFAST_FF_OPAQUE)
@@ -355,7 +354,6 @@ static __noinline int stream_client(struct __sk_buff *skb, struct hook *h, struc
 		}
 		if (pkt->tcp_flags & TCP_FIN && off == len) {
 			__sync_fetch_and_or(&flow->flags, BPFAST_FF_FIN_FROM_CLIENT);
-			flow_hurry(h, flow);
 		}
 		stream_release(st);
 		return forward(h);
@@ -376,7 +374,6 @@ static __noinline int stream_client(struct __sk_buff *skb, struct hook *h, struc
 		walk_commit(h, flow, pkt->seq + len);
 		if (pkt->tcp_flags & TCP_FIN) {
 			__sync_fetch_and_or(&flow->flags, BPFAST_FF_FIN_FROM_CLIENT);
-			flow_hurry(h, flow);
 		}
 		stream_release(st);
 		return forward(h);
@@ -455,14 +452,12 @@ static __noinline int stream_server(struct __sk_buff *skb, struct hook *h, struc
 
 	if (pkt->tcp_flags & TCP_RST) {
 		__sync_fetch_and_or(&flow->flags, BPFAST_FF_RST);
-		flow_hurry(h, flow);
 		return forward(h);
 	}
 	if (!len && !(pkt->tcp_flags & TCP_FIN))
 		return forward(h);
 	if (pkt->tcp_flags & TCP_FIN) {
 		__sync_fetch_and_or(&flow->flags, BPFAST_FF_FIN_FROM_SERVER);
-		flow_hurry(h, flow);
 	}
 	if (!len || st->state >= H1_TUNNEL) {
 		stream_reach(st, end);

@@ -62,7 +62,6 @@ struct bpfast_stream {
 static_assert(sizeof(struct bpfast_stream) == 64, "stream");
 
 struct bpfast_flow {
-	struct bpf_timer timer; /* removes the flow when it was idle for long enough */
 	__u64 seen_ns; /* CLOCK_MONOTONIC of the last packet */
 	__u32 generation; /* under which L4 was judged last */
 	__u32 flags; /* enum bpfast_flow_flags */
@@ -89,6 +88,14 @@ struct bpfast_flow {
 };
 
 static_assert(sizeof(struct bpfast_flow) <= 320, "flow");
+
+/* bpfast_sweep: the one timer that forgets silent flows. */
+struct bpfast_sweep {
+	struct bpf_timer timer;
+	__u64 hurried_ns; /* when a full table last asked for a sweep at once */
+	__u32 armed;
+	__u32 pad;
+};
 
 struct bpfast_frag_key {
 	__u8 source[16];

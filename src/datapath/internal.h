@@ -21,6 +21,7 @@ enum bf_map {
 	BF_MAP_FRAG,
 	BF_MAP_EVENTS,
 	BF_MAP_METRICS,
+	BF_MAP_SWEEP,
 	BF_MAPS,
 };
 

@@ -27,7 +27,7 @@ const char *const bf_map_name[BF_MAPS] = {
 	[BF_MAP_ARENA] = "bpfast_arena",     [BF_MAP_CONTROL] = "bpfast_control",
 	[BF_MAP_ENDP] = "bpfast_endp",	     [BF_MAP_FLOW] = "bpfast_flow",
 	[BF_MAP_FRAG] = "bpfast_frag",	     [BF_MAP_EVENTS] = "bpfast_events",
-	[BF_MAP_METRICS] = "bpfast_metrics",
+	[BF_MAP_METRICS] = "bpfast_metrics", [BF_MAP_SWEEP] = "bpfast_sweep",
 };
 
 const char *const bf_prog_pin[BF_DIRS] = {"from", "to"};
