@@ -199,7 +199,7 @@ static __noinline int judge_again(struct __sk_buff *skb, struct hook *h, struct 
 	}
 	flow_apply(h, flow, &d);
 	/* A stream that was not followed from its beginning cannot be judged now. */
-	if (!was_http && flow->flags & BPFAST_FF_HTTP) {
+	if (flow->flags & BPFAST_FF_HTTP && (!was_http || flow->flags & BPFAST_FF_OPAQUE)) {
 		if (d.flags & BPFAST_DF_AUDIT) {
 			__sync_fetch_and_or(&flow->flags, BPFAST_FF_OPAQUE);
 			return GO_ON;
@@ -337,6 +337,10 @@ static __always_inline int pod(struct __sk_buff *skb, __u8 egress)
 	}
 	if (!(pkt->flags & ~PKT_COPIED))
 		goto flow;
+	/* Where the node reassembles and fragments anew, IPv6 forgets by which device a packet came
+	 * (ip6_copy_metadata(), up to Linux 6.18): then it is no proof of being the node's. */
+	if (pkt->flags & PKT_FRAGMENT_HEADER)
+		h.from_host = 0;
 	if (pkt->flags & PKT_ARP)
 		return forward(&h);
 	if (pkt->flags & PKT_LINK_CONTROL) {

@@ -65,10 +65,12 @@ static __noinline __u32 check_link_control(struct hook *h)
 	return BPFAST_R_NONE;
 }
 
+/* Who has no address yet asks everybody on the link (RFC 2131, section 4.1), never one of them. */
 static __always_inline int is_dhcp_request(const struct packet *pkt)
 {
 	return pkt->protocol == PROTO_UDP && pkt->source_port == bpf_htons(68) &&
-	       pkt->destination_port == bpf_htons(67) && is_unspecified(pkt->source);
+	       pkt->destination_port == bpf_htons(67) && pkt->ip_version == 4 &&
+	       is_unspecified(pkt->source) && *(const __u32 *)(pkt->destination + 12) == ~0u;
 }
 
 /* What is no plain packet from an address of its own. */

@@ -303,6 +303,7 @@ ARENA_GLOBAL __u32 parse_ipv6(struct scratch *s, __u32 frame, __u32 len, __u32 l
 			if (off + 8 > len || pkt->flags & PKT_FRAGMENT)
 				return BPFAST_R_MALFORMED;
 			next = *at(s, off);
+			pkt->flags |= PKT_FRAGMENT_HEADER;
 			fragment = be16_at(s, off + 2) & 0xfff9;
 			if (fragment) { /* else an atomic fragment: RFC 6946 */
 				pkt->flags |= PKT_FRAGMENT;

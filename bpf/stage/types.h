@@ -34,6 +34,7 @@ enum packet_flags {
 		1 << 2, /* addresses and ports are those of the packet it is about, turned round */
 	PKT_ARP = 1 << 3,
 	PKT_COPIED = 1 << 5, /* the headers are in scratch->header */
+	PKT_FRAGMENT_HEADER = 1 << 6, /* IPv6: a fragment, or one that is whole (RFC 6946) */
 	PKT_LINK_CONTROL = 1 << 4, /* neighbour discovery, MLD: judged by form, not by policy */
 };
 

@@ -248,6 +248,13 @@ static void dhcp(void **state)
 	FORWARDED(run(FROM_POD, discover));
 	EXPECT(flow_count() == 1);
 	DROPPED(run(FROM_POD, renewal), POLICY_DENIED);
+	/* Nobody asks one of them without an address: policy cannot be gone round so. */
+	DROPPED(run(FROM_POD, PACKET(POD_ETH, IP4(.src = "0.0.0.0", .dst = OUT4),
+				     UDP(.sport = 68, .dport = 67), DATA("secret"))),
+		SOURCE_NOT_OWN);
+	DROPPED(run(FROM_POD, PACKET(POD_ETH, IP6(.src = "::", .dst = OUT6),
+				     UDP(.sport = 68, .dport = 67), DATA("secret"))),
+		SOURCE_NOT_OWN);
 	DROPPED(run(FROM_POD, PACKET(POD_ETH, IP4(.src = "0.0.0.0", .dst = OUT4),
 				     UDP(.sport = 68, .dport = 53))),
 		SOURCE_NOT_OWN);

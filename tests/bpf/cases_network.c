@@ -280,6 +280,21 @@ static void echo_from_the_node(void **state)
 	FORWARDED(run(FROM_POD, PACKET(POD_ETH, IP4(.src = POD4, .dst = "10.0.0.1"), answer)));
 }
 
+/* What the node fragmented anew has lost the device that it came by: it is not the node's for that. */
+static void fragment_header_from_the_node(void **state)
+{
+	const struct layer syn = TCP(.flags = SYN, .dport = 80);
+
+	(void)state;
+	policy(UDP_53);
+	DROPPED(run_from_host(PACKET(ETH(), IP6(), EXT(44, .id = 5), syn)), POLICY_DENIED);
+	DROPPED(run_from_host(PACKET(ETH(), IP6(), EXT(0), EXT(44, .id = 5, .more = true), syn,
+				     DATA(SIXTEEN))),
+		POLICY_DENIED);
+	EXPECT(flow_count() == 0);
+	FORWARDED(run_from_host(PACKET(ETH(), IP6(), syn)));
+}
+
 static void other_icmp(void **state)
 {
 	(void)state;
@@ -360,6 +375,7 @@ int cases_network(void)
 		CASE(ipv6),
 		CASE(fragments_in_one_packet),
 		CASE(fragments_follow_the_first),
+		CASE(fragment_header_from_the_node),
 		CASE(fragmented_tcp),
 		CASE(echo_one_way),
 		CASE(echo_from_the_node),

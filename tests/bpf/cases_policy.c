@@ -283,16 +283,19 @@ static void node_is_not_revoked(void **state)
 	DROPPED(run(TO_POD, PACKET(ETH(), IP4(), TCP(.flags = ACK))), POLICY_DENIED);
 }
 
-#define HTTP_80                                                                                    \
+#define HTTP_80_IN(mode)                                                                           \
 	"apiVersion: bpfast.io/v1alpha1\n"                                                         \
 	"kind: PayloadPolicy\n"                                                                    \
 	"metadata: {name: web, namespace: shop}\n"                                                 \
 	"spec:\n"                                                                                  \
+	"  mode: " mode "\n"                                                                       \
 	"  endpointSelector: {matchLabels: {app: web}}\n"                                          \
 	"  ingress:\n"                                                                             \
 	"  - toPorts:\n"                                                                           \
 	"    - ports: [{port: \"80\", protocol: TCP}]\n"                                           \
 	"      rules: {http: [{path: \"/ok\"}]}\n"
+#define HTTP_80 HTTP_80_IN("enforce")
+#define HTTP_80_AUDIT HTTP_80_IN("audit")
 
 /* A connection that nobody read so far cannot be read now: it is reset once. */
 static void inspected_from_now_on(void **state)
@@ -312,6 +315,22 @@ static void inspected_from_now_on(void **state)
 	/* And back: nobody reads any more. */
 	policy(OPEN);
 	FORWARDED(client_says(&t, "\x16\3\1\0\0 no HTTP"));
+}
+
+/* What mode audit gave up on cannot be read when the policy is enforced: it is reset too. */
+static void enforced_after_audit(void **state)
+{
+	static const char bad[] = "GET /no HTTP/1.1\r\nHost: a\r\n\r\n";
+	struct talk t = TALK();
+
+	(void)state;
+	policy(HTTP_80_AUDIT);
+	talk_open(&t);
+	FORWARDED(client_says(&t, bad));
+	FORWARDED(client_says(&t, bad));
+	policy(HTTP_80);
+	RESET_BOTH(&t, CLIENT(&t, .data = B(bad)), TCP_MIDSTREAM, sizeof(bad) - 1);
+	EXPECT(flow_count() == 0);
 }
 
 /* --- connections whose beginning was not seen ---------------------------------------- */
@@ -420,6 +439,7 @@ int cases_policy(void)
 		CASE(revoked_quietly),
 		CASE(node_is_not_revoked),
 		CASE(inspected_from_now_on),
+		CASE(enforced_after_audit),
 		CASE(midstream),
 		CASE(unasked_syn_ack),
 		CASE(syn_of_the_responder),
