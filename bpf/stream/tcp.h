@@ -31,6 +31,17 @@ static __always_inline __s32 seq_diff(__u32 b, __u32 a)
 	return (__s32)(b - a);
 }
 
+/* The widest window (RFC 7323, section 2.3): no sender may be farther ahead, or far behind. */
+#define SEQ_WINDOW_MAX (1u << 30)
+
+/* All before `next` was judged. Sequence numbers wrap: the lower bound follows at a distance. */
+static __always_inline void stream_advance(struct bpfast_stream *st, __u32 next)
+{
+	st->next = next;
+	if (next - st->first > SEQ_WINDOW_MAX)
+		st->first = next - SEQ_WINDOW_MAX;
+}
+
 /* The body or chunk that is under way: how many bytes ahead may come in any order. */
 static __always_inline __u64 stream_slack(const struct bpfast_stream *st)
 {
@@ -137,8 +148,9 @@ static __noinline __u32 mptcp_neutralise(struct __sk_buff *skb, struct hook *h)
 /* A SYN of the flow's initiator: the stream begins behind it. */
 static __always_inline void stream_begin(struct bpfast_flow *flow, __u32 seq)
 {
-	__builtin_memset(&flow->client, 0, sizeof(flow->client));
-	__builtin_memset(&flow->server, 0, sizeof(flow->server));
+	/* All but the owner words: the caller has both. */
+	__builtin_memset(&flow->client.first, 0, sizeof(flow->client) - 4);
+	__builtin_memset(&flow->server.first, 0, sizeof(flow->server) - 4);
 	flow->client.first = seq + 1;
 	flow->client.next = seq + 1;
 	flow->flags &= ~(BPFAST_FF_SYN_ACKED | BPFAST_FF_FIN_FROM_CLIENT | BPFAST_FF_RST |
@@ -161,8 +173,19 @@ static __always_inline __u32 stream_syn(struct __sk_buff *skb, struct hook *h,
 		return BPFAST_R_TCP_SYN_DATA;
 	/* Another SYN on an open connection changes nothing for us: the server answers it
 	 * with a challenge (RFC 5961). No data is judged before the SYN-ACK that fits. */
-	if (!(flow->flags & BPFAST_FF_SYN_ACKED) || over)
+	if (!(flow->flags & BPFAST_FF_SYN_ACKED) || over) {
+		/* Or a packet of the old connection, under way on another CPU, would put its
+		 * state into the new one. */
+		if (stream_own(&flow->client))
+			return BPFAST_R_STREAM_BUSY;
+		if (stream_own(&flow->server)) {
+			stream_release(&flow->client);
+			return BPFAST_R_STREAM_BUSY;
+		}
 		stream_begin(flow, pkt->seq);
+		stream_release(&flow->server);
+		stream_release(&flow->client);
+	}
 	return mptcp_neutralise(skb, h);
 }
 
@@ -224,14 +247,10 @@ static __always_inline void walk_commit(struct hook *h, struct bpfast_flow *flow
 {
 	struct http_walk *w = &h->scratch->walk;
 	struct bpfast_stream *st = &flow->client;
-	__u32 first = st->first;
 
-	/* Sequence numbers wrap: the lower bound follows at a distance. */
-	if (next - first > 1u << 30)
-		first = next - (1u << 30);
 	w->st.owner = 1;
-	w->st.first = first;
-	w->st.next = next;
+	w->st.first = st->first;
+	stream_advance(&w->st, next);
 	__builtin_memcpy(st, &w->st, sizeof(*st));
 	if (walk_in_head(w->st.state)) {
 		__builtin_memcpy(flow->set, w->set, sizeof(w->set));
@@ -329,11 +348,16 @@ static __noinline int stream_client(struct __sk_buff *skb, struct hook *h, struc
 	}
 	if (stream_own(st))
 		return drop(h, BPFAST_R_STREAM_BUSY, flow);
+	/* A SYN may have come meanwhile. */
+	if (!(*(volatile __u32 *)&flow->flags & BPFAST_FF_SYN_ACKED)) {
+		stream_release(st);
+		return refuse(h, flow, BPFAST_R_TCP_WINDOW);
+	}
 
 	ahead = seq_diff(pkt->seq, st->next);
 	slack = stream_slack(st);
 	if (ahead > 0) {
-		if ((__u64)ahead > slack) {
+		if ((__u64)ahead > slack || ahead > (__s32)SEQ_WINDOW_MAX) {
 			stream_release(st);
 			return refuse(h, flow, BPFAST_R_TCP_GAP);
 		}
@@ -343,7 +367,7 @@ static __noinline int stream_client(struct __sk_buff *skb, struct hook *h, struc
 		}
 		/* A gap inside a body whose length is known: nobody reads past it before it is filled. */
 		st->body_left -= (__u32)ahead;
-		st->next = pkt->seq;
+		stream_advance(st, pkt->seq);
 		ahead = 0;
 	}
 	off = (__u32)-ahead;
@@ -361,7 +385,7 @@ static __noinline int stream_client(struct __sk_buff *skb, struct hook *h, struc
 
 	if (stream_slack(st) > len - off) { /* body to its last byte: nothing to read */
 		st->body_left -= len - off;
-		st->next = pkt->seq + len;
+		stream_advance(st, pkt->seq + len);
 		stream_release(st);
 		return forward(h);
 	}

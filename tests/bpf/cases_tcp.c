@@ -254,6 +254,30 @@ static void wrap_around(void **state)
 	}
 }
 
+/* A body longer than half of all sequence numbers. */
+static void long_body(void **state)
+{
+	const uint32_t step = 1u << 30;
+	struct talk t = TALK();
+
+	(void)state;
+	policy(WEB);
+	talk_open(&t);
+	FORWARDED(client_says(&t,
+			      "GET /ok HTTP/1.1\r\nHost: a\r\nContent-Length: 8589934592\r\n\r\n"));
+	/* No window is that wide. */
+	DROPPED(CLIENT(&t, .seq = t.client_seq + step + 1, .data = B("body")), TCP_GAP);
+	for (uint32_t i = 0; i < 7; i++) {
+		FORWARDED(CLIENT(&t, .seq = t.client_seq + step - 4, .data = B("body")));
+		t.client_seq += step;
+		FORWARDED(CLIENT(&t, .seq = t.client_seq - 1000, .data = B("body")));
+	}
+	FORWARDED(CLIENT(&t, .seq = t.client_seq + step - 4, .data = B("body")));
+	t.client_seq += step;
+	FORWARDED(server_says(&t, REPLY));
+	DENIED_403(&t, client_says(&t, BAD), HTTP_DENIED, sizeof(BAD) - 1);
+}
+
 static void after_fin(void **state)
 {
 	struct talk t = TALK();
@@ -320,6 +344,20 @@ static void busy(void **state)
 	flow.client.owner = 0;
 	flow_put(false, 80, 40000, &flow);
 	FORWARDED(client_says(&t, GET));
+	/* Nor does a new connection begin while a packet of the old one is being read. */
+	flow_get(false, 80, 40000, &flow);
+	flow.client.owner = 1;
+	flow.server.owner = 0;
+	flow_put(false, 80, 40000, &flow);
+	FORWARDED(CLIENT(&t, .flags = RST | ACK));
+	DROPPED(CLIENT(&t, .flags = SYN, .seq = 9000, .ack = 0), STREAM_BUSY);
+	flow_get(false, 80, 40000, &flow);
+	EXPECT(flow.client.owner == 1 && flow.client.first == 1001);
+	flow.client.owner = 0;
+	flow_put(false, 80, 40000, &flow);
+	FORWARDED(CLIENT(&t, .flags = SYN, .seq = 9000, .ack = 0));
+	flow_get(false, 80, 40000, &flow);
+	EXPECT(!flow.client.owner && !flow.server.owner && flow.client.first == 9001);
 }
 
 /* --- Multipath TCP --------------------------------------------------------------- */
@@ -432,6 +470,7 @@ int cases_tcp(void)
 		CASE(overlaps),
 		CASE(outside_the_stream),
 		CASE(wrap_around),
+		CASE(long_body),
 		CASE(after_fin),
 		CASE(fin_in_a_head),
 		CASE(odd_acknowledgements),
