@@ -158,8 +158,14 @@ static __noinline int first_packet(struct __sk_buff *skb, struct hook *h)
 		flags |= BPFAST_FF_MIDSTREAM | BPFAST_FF_SEEN_REPLY;
 	} else {
 		flow_judge(h, h->egress, &d);
-		if (is_deny(&d) && !(d.flags & BPFAST_DF_AUDIT))
-			return drop_decision(h, &d, h->egress, deny_reason(&d));
+		if (is_deny(&d) && !(d.flags & BPFAST_DF_AUDIT)) {
+			way = drop_decision(h, &d, h->egress, deny_reason(&d));
+			/* Its receiver has not heard of it: only the sender is told. */
+			if (d.on_deny == BPFAST_ON_DENY_RESET && pkt->protocol == PROTO_TCP &&
+			    !(pkt->flags & PKT_FRAGMENT))
+				reset_sender(skb, h);
+			return way;
+		}
 	}
 	/* An echo reply that nobody asked for makes no flow. */
 	if (is_echo(pkt, &request) && !request)

@@ -40,6 +40,8 @@ int main(void)
 	failed += cases_policy();
 	failed += cases_tcp();
 	failed += cases_http();
+	failed += cases_deny();
+	failed += cases_reasons();
 	world_leave(NULL);
 	return failed != 0;
 }
