@@ -1,0 +1,210 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""Writes docs/guide/reasons.md from include/bpfast/reasons.h.
+
+    scripts/reasons.py           writes the page
+    scripts/reasons.py --check   fails when the page is not what would be written
+
+The words, their order and the hints are the header's. What a hint has no room for stands below, a text for each word; a word
+without a text, or a text without a word, is an error.
+"""
+
+import os
+import re
+import sys
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+HEADER = os.path.join(ROOT, "include", "bpfast", "reasons.h")
+PAGE = os.path.join(ROOT, "docs", "guide", "reasons.md")
+
+INTRO = """\
+<!-- Written by scripts/reasons.py from include/bpfast/reasons.h. Change those. -->
+# Reasons
+
+```text
+DROPPED   INGRESS shop/cart:58962 -> shop/web:80 HTTP/1.1 GET /admin http-rule-denied by PayloadPolicy/shop/web spec.ingress[0].toPorts[0]
+```
+
+Every packet that is not forwarded has exactly one reason. Here it is `http-rule-denied`. The same word stands
+
+- in records: `bpfast observe`, and `drop_reason_desc` in their JSON;
+- in `bpfast status`, with counters and the short hint that is printed in italics below;
+- in `bpfast policy explain`;
+- in the metrics, as the label `reason` of `bpfast_dropped_packets_total`, `bpfast_http_denied_total` and `bpfast_audited_total`.
+
+What to do first with any of them: `bpfast observe --verdict dropped --last 20` shows who is hit,
+`bpfast policy explain` shows which policy and rule decide. [troubleshooting.md](troubleshooting.md) begins from symptoms.
+"""
+
+TITLES = {
+    "packets": ("Packets", "Judged by form, before any policy is asked."),
+    "policy": ("Policy", "Peers, ports and protocols."),
+    "state": ("State", "Tables and memory of the kernel side."),
+    "TCP under an L7 rule": ("TCP under an HTTP rule", "Only connections with HTTP rules meet these."),
+    "HTTP": ("HTTP", "A client gets a 403, a reset or nothing, as `onDeny` says. Where a 403 cannot be sent, it gets a reset."),
+}
+
+MORE = {
+    "malformed-packet": """\
+A length, a header or an option does not fit the frame, or ICMPv6 neighbour discovery came from beyond the link (hop limit under 255), or IPv6
+carries an IPv4-mapped address. Headers that reach past byte 192 of the frame are also counted here.
+
+Honest senders do not make these. A few after a driver or tunnel change point at broken offloads; many point at somebody probing.""",
+    "ethertype-not-allowed": """\
+LLDP, MPLS, PPPoE, 802.3 length frames, a third VLAN tag and the like. Bridges send such frames by themselves; a slow trickle is normal.""",
+    "source-not-own": """\
+The pod sent from an address or a MAC that is not its own, claimed another's address by ARP or neighbour discovery, or sent a router
+advertisement. Addresses are read once, by `endpoint add`.
+
+If the address is the pod's: delete the endpoint and add it again, or list its addresses with `--ip`. If it is not: the pod forges,
+or it routes for others, which it may not.""",
+    "fragment-refused": """\
+The first fragment is shorter than its transport header, a later one reaches into that header, a later one came without (or before)
+the first one, or the connection is under an HTTP rule, where no fragment passes.
+
+TCP stacks do not fragment unless something on the way takes path MTU discovery away.""",
+    "ip-option-refused": """\
+IPv4 source routing, an IPv6 routing header, or more than six IPv6 extension headers.""",
+    "protocol-not-allowed": """\
+Kept for protocols that no rule can name. The kernel side does not give it yet: what no rule allows is `policy-denied`.""",
+    "policy-denied": """\
+A policy isolates the endpoint in this direction and no rule allows this peer, port and protocol. The record names the policies that isolate.
+ICMP errors about a connection that nobody knows, and answers that nobody asked for, are counted here too.
+
+Ask `bpfast policy explain --from ... --to ... --port ...`. Usual causes: a label that differs from the selector, a service address where the
+policy names endpoints, a port that is the service's and not the pod's. A rule with `toPorts` does not allow ICMP.""",
+    "deny-rule": """\
+`ingressDeny` or `egressDeny` of the policy in the record matches. No allow rule helps against it.""",
+    "policy-revoked": """\
+The connection was open when its permission went away. It was reset (TCP) or dropped. One for each such connection is normal
+after a change.""",
+    "no-policy-loaded": """\
+The interface has our hooks, but nobody said which endpoint is behind it, or no tables are loaded. Everything is denied rather than
+let through.
+
+It is normal for the instant in which an endpoint is added. If it lasts: the agent found hooks whose endpoint it does not know (its
+log names the interface). Add the endpoint again, or begin anew with `bpfast down`.""",
+    "flow-table-full": """\
+No room for another connection. Established ones go on. The setting is `flows`; a running table keeps its size, so
+`bpfast down` comes before a larger one is made.
+
+First see whether one peer makes all of them: `bpfast observe --last 200`. Short `other-idle` and `tcp-idle` settings empty the table sooner.""",
+    "stream-busy": """\
+Two packets of one direction of one connection were judged on two CPUs at once and one of them did not wait any longer. TCP sends it again. A
+few are harmless.""",
+    "stale-tables": """\
+A request head arrives so slowly, or policies change so often, that the tables it began with are gone. The request is denied; the
+next one is judged by the new tables.""",
+    "internal-error": """\
+A kernel helper failed; `bpfast_helper_errors_total` counts them. The packet is dropped rather than let through unread. This is a defect
+of ours, or a kernel that lacks memory.""",
+    "tcp-start-not-seen": """\
+The connection was open before HTTP rules came to apply to it, or before the endpoint was added. Nobody can say where in a request it
+is. Both ends get a reset, once; clients reconnect and are then judged from the first byte. Expect one for each open connection when an HTTP
+rule comes into force.""",
+    "tcp-data-on-syn": """\
+TCP Fast Open. The client's stack sends its SYN again without data after about a second. To save that second, turn Fast Open off in the client.""",
+    "tcp-ahead-of-gap": """\
+A segment came before its predecessor, inside a request head or a body whose end is not known. It is dropped and TCP sends it
+again. Some of it is ordinary loss and reordering; a lot of it costs throughput of uploads.""",
+    "tcp-outside-stream": """\
+Data before the handshake was complete, a SYN-ACK that answers no SYN, or a sequence number from before the connection's first byte.""",
+    "tcp-flags-refused": """\
+A SYN with FIN or RST, data without ACK, a SYN-ACK from the client, urgent data (URG). No HTTP client does this.""",
+    "tcp-mptcp-join": """\
+A second path for a Multipath TCP connection. It does not happen by itself: the option that would allow a second path is taken out of the
+handshake, so both ends use plain TCP.""",
+    "tcp-after-close": """\
+What still arrives on a connection that was denied: the client's acknowledgements of the 403, its FIN, late data. A denied client is
+answered for two minutes. Several for each denied request are normal and need no action.""",
+    "http-rule-denied": """\
+The request was understood and no rule allows it. The record has method and path, and names the policies that were asked.
+
+`bpfast policy explain --http 'METHOD TARGET' --header 'NAME: VALUE'` answers for one request. Usual causes: patterns match the whole value (`/api`
+does not match `/api/v1`), methods are case-sensitive, a header comes twice with different values.""",
+    "http-got-tls": """\
+The client began a TLS handshake. Clients report a handshake failure such as OpenSSL's `wrong version number`, because the 403 is not TLS.""",
+    "http-got-http2": """\
+The client began HTTP/2 without TLS (prior knowledge), as gRPC does. Such clients report a closed connection or a protocol error.
+
+A request with `Upgrade: h2c` is different: it is HTTP/1.1 and judged as such.""",
+    "http-got-websocket": """\
+The upgrade request itself is judged like any other request, and the server's `101` passes. The client's first WebSocket frame is not HTTP: the
+connection is reset. There is no rule that allows WebSocket yet; give the port no HTTP rules.""",
+    "http-not-http": """\
+The first bytes cannot begin a request. Another protocol uses the port, or the client has lost its place in a connection.""",
+    "http-version-refused": """\
+The request line does not end in `HTTP/1.0` or `HTTP/1.1`: HTTP/0.9, a lower-case `http/1.1`, a line cut short.""",
+    "http-bad-method": """\
+The method holds a byte that is not a token character, or is longer than 32 bytes. SSH and SMTP banners end here.""",
+    "http-bad-target": """\
+Refused: absolute-form (`GET http://host/`) and authority-form, `*` for anything but `OPTIONS`, `..` segments, encoded slash, backslash, percent, NUL
+and control bytes (`%2F`, `%5C`, `%25`, `%00`), half an escape, `#`, backslash, bytes over 0x7f, and `;` behind a dot segment.
+
+Clients behind a proxy setting send absolute-form; take the setting away. Others: normalise and percent-encode before sending.""",
+    "http-bad-header": """\
+A blank before the colon, a folded line, a bare CR or LF, NUL or another control byte, an empty name.""",
+    "http-bad-framing": """\
+`Content-Length` twice, with `Transfer-Encoding`, or not a plain number; `Transfer-Encoding` that is anything but `chunked`; any
+`Transfer-Encoding` in HTTP/1.0. These are how requests are smuggled past a proxy.""",
+    "http-bad-host": """\
+HTTP/1.1 without `Host`, or with two.""",
+    "http-bad-chunk": """\
+A chunk size that is not plain hexadecimal, is too large or has an extension, a chunk that does not end in CRLF, or a trailer that would
+frame, route or decide.""",
+    "http-head-too-long": """\
+Request line and headers together are over the limit. Cookies are the usual cause.""",
+    "http-tunnel-refused": """\
+The method is `CONNECT`. A tunnel cannot be inspected, and there is no rule that allows one yet.""",
+    "http-too-many-pipelined": """\
+The client sent more than 64 requests without waiting, among them `HEAD`. Which responses have no body could not be told any more.""",
+}
+
+ROW = re.compile(r'X\(\s*(\w+)\s*,\s*"([^"]*)"\s*,\s*((?:"[^"]*"\s*)+)\)|/\*\s*(.*?)\s*\*/')
+
+
+def read():
+    """-> [(group, word, hint)]"""
+    with open(HEADER, encoding="utf-8") as f:
+        text = f.read()
+    table = text[text.index("#define BPFAST_REASONS(X)") : text.index("enum bpfast_reason {")].replace("\\\n", "\n")
+    group, out = "", []
+    for m in ROW.finditer(table):
+        if m.group(4):
+            group = m.group(4)
+        elif m.group(1) != "NONE":
+            out.append((group, m.group(2), "".join(re.findall(r'"([^"]*)"', m.group(3)))))
+    return out
+
+
+def page():
+    rows = read()
+    words = [word for _, word, _ in rows]
+    unknown = [g for g, _, _ in rows if g not in TITLES]
+    if unknown or sorted(words) != sorted(MORE):
+        missing = sorted(set(words) - set(MORE)) + sorted(set(unknown))
+        stale = sorted(set(MORE) - set(words))
+        sys.exit(f"scripts/reasons.py: texts are missing for {missing}, or belong to nothing: {stale}")
+    out, group = [INTRO], None
+    for g, word, hint in rows:
+        if g != group:
+            title, text = TITLES[g]
+            out.append(f"## {title}\n\n{text}\n")
+            group = g
+        out.append(f"### {word}\n\n*{hint[0].upper()}{hint[1:]}.*\n\n{MORE[word]}\n")
+    return "\n".join(out)
+
+
+def main():
+    want = page()
+    if sys.argv[1:] == ["--check"]:
+        with open(PAGE, encoding="utf-8") as f:
+            if f.read() != want:
+                sys.exit("docs/guide/reasons.md is not what include/bpfast/reasons.h says: run scripts/reasons.py")
+        return
+    with open(PAGE, "w", encoding="utf-8") as f:
+        f.write(want)
+
+
+if __name__ == "__main__":
+    main()
