@@ -57,7 +57,7 @@ LIBRARIES = {
     r"(sys/(socket|un|epoll|eventfd|timerfd|signalfd|inotify|mount|ioctl)|netdb|poll|linux/(netlink|rtnetlink|bpf)|pthread|time|sys/time)\.h":
         set(USER) - PURE,
 }
-IMPURE_CALLS = "socket|connect|bind|listen|recv|send|time|gettimeofday|clock_gettime|rand|random|getenv|fork|system|popen"
+IMPURE_CALLS = "fopen|open|creat|printf|exit|abort|socket|connect|bind|listen|recv|send|time|gettimeofday|clock_gettime|rand|random|getenv|fork|system|popen"
 BANNED_CALLS = "gets|strcat|sprintf|vsprintf|strtok|alloca|system|popen|mktemp|tmpnam|atol"
 LINES_MAX = 800
 
