@@ -145,7 +145,7 @@ test-e2e: all ## end to end in network namespaces (root)
 	$(PYTHON) -m pytest -q tests/e2e
 
 test: deps ## every test (root)
-	$(MAKE) check-format all
+	$(MAKE) check
 	$(MAKE) test-unit
 	$(MAKE) test-bpf
 	$(MAKE) test-e2e
@@ -171,6 +171,10 @@ format: ## format the sources
 
 check-format:
 	$(CLANG_FORMAT) --dry-run -Werror $(SOURCES)
+
+check: check-format all ## style, who includes whom, documents against code (no root)
+	$(PYTHON) tests/check_rooms.py
+	$(PYTHON) tests/check_docs.py
 
 install: all ## install into $(DESTDIR)$(PREFIX)
 	install -d $(DESTDIR)$(PREFIX)/bin
