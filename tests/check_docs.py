@@ -104,7 +104,7 @@ def check_command(facts, line):
     """One line of a shell block."""
     line = re.sub(r"^\$ ", "", line.strip())
     line = re.sub(r"\s#\s.*$|\s+\|.*$|\s>.*$", "", line)
-    make = re.match(r"(?:sudo )?make ([a-z-]+)", line)
+    make = re.match(r"(?:sudo )?make ([a-z][a-z-]*)", line)
     if make and make.group(1) not in facts.targets:
         yield f"make has no target {make.group(1)}"
     m = re.match(r"(?:sudo )?bpfast((?: .*)?)$", line)
