@@ -108,9 +108,10 @@ TCP Fast Open. The client's stack sends its SYN again without data after about a
 A segment came before its predecessor, inside a request head or a body whose end is not known. It is dropped and TCP sends it
 again. Some of it is ordinary loss and reordering; a lot of it costs throughput of uploads.""",
     "tcp-outside-stream": """\
-Data before the handshake was complete, a SYN-ACK that answers no SYN, or a sequence number from before the connection's first byte.""",
+Data before the handshake was complete, a SYN-ACK that answers no SYN, a sequence number from before the connection's first byte, or an
+acknowledgement of what the server never sent or of less than before.""",
     "tcp-flags-refused": """\
-A SYN with FIN or RST, data without ACK, a SYN-ACK from the client, urgent data (URG). No HTTP client does this.""",
+A SYN with FIN or RST, data without ACK, a SYN-ACK from the client, the urgent flag (URG). No HTTP client does this.""",
     "tcp-mptcp-join": """\
 A second path for a Multipath TCP connection. It does not happen by itself: the option that would allow a second path is taken out of the
 handshake, so both ends use plain TCP.""",
@@ -138,12 +139,13 @@ The request line does not end in `HTTP/1.0` or `HTTP/1.1`: HTTP/0.9, a lower-cas
     "http-bad-method": """\
 The method holds a byte that is not a token character, or is longer than 32 bytes. SSH and SMTP banners end here.""",
     "http-bad-target": """\
-Refused: absolute-form (`GET http://host/`) and authority-form, `*` for anything but `OPTIONS`, `..` segments, encoded slash, backslash, percent, NUL
+Refused: absolute-form (`GET http://host/`) and authority-form, `*` for anything but `OPTIONS`, a leading `//`, `..` segments, encoded slash, backslash, percent, NUL
 and control bytes (`%2F`, `%5C`, `%25`, `%00`), half an escape, `#`, backslash, bytes over 0x7f, and `;` behind a dot segment.
 
 Clients behind a proxy setting send absolute-form; take the setting away. Others: normalise and percent-encode before sending.""",
     "http-bad-header": """\
-A blank before the colon, a folded line, a bare CR or LF, NUL or another control byte, an empty name.""",
+A blank before the colon, a folded line, a bare CR or LF, NUL or another control byte, an empty name; or the client closed in the middle of a
+head, which some servers take for its end.""",
     "http-bad-framing": """\
 `Content-Length` twice, with `Transfer-Encoding`, or not a plain number; `Transfer-Encoding` that is anything but `chunked`; any
 `Transfer-Encoding` in HTTP/1.0. These are how requests are smuggled past a proxy.""",
