@@ -84,6 +84,7 @@ class Demo:
         print(bold("BPFast: what containers may say to each other, decided inside the kernel"))
         self.title("Three workloads, each in a network namespace behind a veth on a bridge")
         self.node = node = Node("demo")
+        node.pin_dir = "/sys/fs/bpf/bpfast"  # the default; here it is a bpffs of our own
         cart = node.pod("cart", namespace="shop")
         stranger = node.pod("stranger", namespace="shop")
         self.web = node.pod("web", namespace="shop")

@@ -11,7 +11,7 @@ import threading
 import pytest
 from lab import servers
 from lab.node import BIN
-from lab.policy import network, payload, http, peers
+from lab.policy import http, network, payload, peers
 from lab.probe import tcp
 from lab.wait import until
 
@@ -238,17 +238,3 @@ def test_agent_with_bad_settings(nodes):
     assert until(lambda: p.poll() is not None, 5) and p.returncode != 0
     assert "/run/not-a-bpffs" in node.log_since(mark)
     node.agent = None
-
-
-def test_policy_directory(nodes):
-    """Files in the policy directory are in force when the agent is ready; a bad one is named."""
-    node = nodes()
-    cart, stranger, web = node.pod("cart"), node.pod("stranger"), node.pod("web")
-    web.serve(servers.Echo(web.ns, 80))
-    with open(f"{node.policy_dir}/web.yaml", "w", encoding="utf-8") as f:
-        f.write(network("web", {"app": "web"}, ingress=[peers({"app": "cart"})]))
-    node.start_agent()
-    for pod in node.pods.values():
-        pod.guard()
-    assert tcp(cart, web.ip4, 80, 2) == "ok"
-    assert tcp(stranger, web.ip4, 80) == "blocked"

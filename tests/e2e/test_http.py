@@ -136,6 +136,14 @@ def test_denial_names_the_policy_and_closes(room):
     assert not room.echo.requests
 
 
+def test_denial_that_names_nothing(room):
+    room.policy(web_policy(name="shop-front", denyMessage="silent"))
+    with room.connect() as c:
+        r = c.send(get("/nothing")).response()
+        assert r.status == 403
+        assert b"shop-front" not in r.body and b"shop" not in r.body
+
+
 def test_denial_leaves_no_sockets_behind(room):
     room.policy(web_policy())
     for _ in range(3):

@@ -5,7 +5,7 @@ import time
 
 import pytest
 from lab import servers
-from lab.packets import ARP, ICMP, IP, UDP, Ether, ICMPv6EchoRequest, IPv6, Sniffer, send
+from lab.packets import ARP, ICMP, IP, UDP, Dot1Q, Ether, ICMPv6EchoRequest, ICMPv6ND_NA, IPv6, Sniffer, fragment, send
 from lab.probe import ping, tcp, udp
 from lab.policy import network, peers
 
@@ -58,6 +58,14 @@ def cases(room):
         "ARP request as another": (
             room.frame(ARP(op=1, hwsrc=room.mac["evil"], psrc=cart.ip4, pdst=web.ip4), dst="ff:ff:ff:ff:ff:ff"),
             lambda f: ARP in f and f[ARP].psrc == cart.ip4 and f[ARP].hwsrc == room.mac["evil"],
+        ),
+        "VLAN tag before the source of another": (room.frame(Dot1Q(vlan=0) / udp4(cart.ip4)), has),
+        "two VLAN tags before the source of another": (room.frame(Dot1Q(vlan=5) / Dot1Q(vlan=6) / udp4(cart.ip4)), has),
+        "another's MAC": (room.frame(udp4(room.evil.ip4), src=room.mac["cart"]), has),
+        "fragment with the source of another": (room.frame(fragment(udp4(cart.ip4) / (b"x" * 600), 256)[0]), has),
+        "neighbour advertisement for another": (
+            room.frame(IPv6(src=room.evil.ip6, dst=web.ip6, hlim=255) / ICMPv6ND_NA(tgt=cart.ip6, R=0, S=1, O=1) / mark),
+            has,
         ),
         "gratuitous ARP": (
             room.frame(ARP(op=1, hwsrc=room.mac["evil"], psrc=cart.ip4, pdst=cart.ip4), dst="ff:ff:ff:ff:ff:ff"),

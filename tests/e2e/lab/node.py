@@ -42,6 +42,7 @@ class Pod:
 
     def __init__(self, node, name, number, labels, namespace):
         self.node, self.name, self.labels, self.namespace = node, name, dict(labels or {}), namespace
+        self.number = number
         self.ns = Namespace(f"{node.name}-{name}")
         self.iface = f"v{number}-{name}"[:15]
         self.ip4 = f"10.{node.number}.0.{10 + number}"
@@ -52,7 +53,9 @@ class Pod:
 
     def _plug(self):
         node, ns = self.node, self.ns
-        ip("-n", node.ns.name, "link", "add", self.iface, "type", "veth", "peer", "name", "eth0", "netns", ns.name)
+        # The MAC follows the address: neighbours' caches stay true when a pod is made again.
+        mac = f"02:00:0a:{node.number:02x}:00:{10 + self.number:02x}"
+        ip("-n", node.ns.name, "link", "add", self.iface, "type", "veth", "peer", "name", "eth0", "address", mac, "netns", ns.name)
         ns.sysctl("net.ipv6.conf.eth0.accept_dad", 0)
         if node.routed:
             ns.ip(

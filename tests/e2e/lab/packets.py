@@ -7,7 +7,19 @@ import threading
 import time
 
 logging.getLogger("scapy").setLevel(logging.ERROR)
-from scapy.all import ARP, ICMP, IP, TCP, UDP, Ether, ICMPv6EchoRequest, IPv6  # noqa: E402,F401
+from scapy.all import (  # noqa: E402,F401
+    ARP,
+    ICMP,
+    IP,
+    TCP,
+    UDP,
+    Dot1Q,
+    Ether,
+    ICMPv6EchoRequest,
+    ICMPv6ND_NA,
+    IPv6,
+    fragment,
+)
 
 ETH_P_ALL = 3
 PACKET_OUTGOING = 4
