@@ -46,8 +46,9 @@ static __noinline __u32 check_link_control(struct hook *h)
 	__u8 target[16] __attribute__((aligned(8)));
 	__u8 hop_limit = *at(s, pkt->l3_off + 7);
 
-	/* Only from the link itself (RFC 4861, section 6.1 and 7.1). MLD says 1 (RFC 3810). */
-	if (pkt->icmp_type >= 133 && pkt->icmp_type <= 137 && hop_limit != 255)
+	/* Only from the link itself (RFC 4861, section 6.1 and 7.1), and MLD never off it
+	 * (RFC 3810, section 5): else it would carry anything anywhere past the policy. */
+	if (hop_limit != (pkt->icmp_type >= 133 && pkt->icmp_type <= 137 ? 255 : 1))
 		return BPFAST_R_MALFORMED;
 	if (!h->egress)
 		return BPFAST_R_NONE;
