@@ -164,6 +164,11 @@ def check_whole(facts):
     for name in sorted(facts.metrics):
         if f"`{name}`" not in observe:
             yield "docs/guide/observe.md", f"metric {name} is not explained"
+    limits = dict(re.findall(r"^#define (BPFAST_\w+) (\d+)$", slurp("include/bpfast/limits.h"), re.M))
+    for path, before, name, after in SIZES:
+        want = f"{before}{int(limits[name]):,}{after}"
+        if want not in slurp(path):
+            yield path, f"{name} is {limits[name]}, so it shall say: {want}"
     index = slurp("docs/README.md")
     for base, _, names in os.walk(os.path.join(ROOT, "docs")):
         for n in names:
@@ -171,6 +176,21 @@ def check_whole(facts):
             if n.endswith(".md") and rel != "README.md" and f"({rel})" not in index:
                 yield "docs/README.md", f"does not name {rel}"
 
+
+SIZES = [
+    ("docs/guide/observe.md", "The request line is kept to ", "BPFAST_FLOW_TEXT", " bytes"),
+    ("docs/guide/limits.md", "| request line kept for a record | ", "BPFAST_FLOW_TEXT", " bytes"),
+    ("docs/guide/limits.md", "| endpoints on one node | ", "BPFAST_ENDPOINTS_MAX", " |"),
+    ("docs/guide/limits.md", "| addresses of one endpoint, IPv4 and IPv6 together | ", "BPFAST_ENDPOINT_ADDRS", " |"),
+    ("docs/guide/limits.md", "| flows (one for each connection and endpoint) | ", "BPFAST_FLOWS_DEFAULT", ";"),
+    ("docs/guide/limits.md", "| HTTP rules that meet on one peer and port | ", "BPFAST_RULES_MAX", " |"),
+    ("docs/guide/limits.md", "| different header names in the rules that meet there | ", "BPFAST_HEADER_SLOTS", " |"),
+    ("docs/guide/limits.md", "| request head | ", "BPFAST_HEAD_MAX", " bytes"),
+    ("docs/guide/limits.md", "| pipelined requests waiting for their responses | ", "BPFAST_PIPELINE_MAX", " "),
+    ("docs/guide/limits.md", "| denial text (head and body of the 403) | ", "BPFAST_REPLY_MAX", " bytes"),
+    ("docs/guide/limits.md", "| fragmented datagrams followed at once | ", "BPFAST_FRAGS_MAX", " |"),
+    ("docs/guide/packets.md", "The ports of ", "BPFAST_FRAGS_MAX", " fragmented packets"),
+]
 
 BAD = [
     "[a](nowhere.md)",
