@@ -46,7 +46,8 @@ TITLES = {
 
 MORE = {
     "malformed-packet": """\
-A length, a header or an option does not fit the frame, or ICMPv6 neighbour discovery came from beyond the link (hop limit under 255), or IPv6
+A length, a header or an option does not fit the frame, or ICMPv6 neighbour discovery (hop limit other than 255) or MLD (other than 1) came
+from beyond the link or would leave it, or IPv6
 carries an IPv4-mapped address. Headers that reach past byte 192 of the frame are also counted here.
 
 Honest senders do not make these. A few after a driver or tunnel change point at broken offloads; many point at somebody probing.""",
