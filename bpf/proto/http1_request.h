@@ -630,16 +630,23 @@ static __always_inline void request_judge(struct http_walk *w)
 }
 
 /*
- * Can a rule still match the request line? Asked where a segment ends between
- * the line and the end of the head, so that the line never leaves when no rule
- * can match it; and where the head was refused for what stands behind its line,
- * so that the reason does not depend on where segments end.
+ * At the end of a segment, or where a request was refused. Can a rule still match
+ * the request line? Asked while a head is under way, so that the line never leaves
+ * when no rule can match it; and where the head was refused for what stands behind
+ * its line, so that the reason does not depend on where segments end.
  */
 ARENA_GLOBAL int request_check_line(struct http_walk *w)
 {
-	if (!w || !(w->st.bits & HB_LINE) || w->st.bits & HB_TRAILER || w->st.state > H1_END_LF)
+	if (!w || w->reason == BPFAST_R_INTERNAL)
 		return 0;
-	if (w->reason ? w->reason == BPFAST_R_INTERNAL : w->st.state < H1_LINE_LF)
+	if (w->reason) {
+		if (w->st.state > H1_END_LF) /* a body, which may have outlived its head's tables */
+			request_tables(w);
+		w->rule_ref = RULESET_FIELD(w, ref);
+	} else if (w->st.state < H1_LINE_LF) {
+		return 0;
+	}
+	if (!(w->st.bits & HB_LINE) || w->st.bits & HB_TRAILER || w->st.state > H1_END_LF)
 		return 0;
 	if (request_match(w, HF_HOST) == SETS_NONE) {
 		w->rule_ref = RULESET_FIELD(w, ref);
