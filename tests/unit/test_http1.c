@@ -1,0 +1,583 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The HTTP/1 parser of bpf/proto, compiled for user space, over rules compiled
+ * from their text. What it reads lies against pages that may not be touched,
+ * what it has not been given is filled with bytes that would change its mind.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+/* src/match has a dfa.h too: this one by its place. */
+#include "../../bpf/match/dfa.h"
+#include "../bpf/requests.h"
+#include "match/lookup.h"
+#include "observe/names.h"
+#include "policy/compile.h"
+#include "policy/read.h"
+#include "proto/http1_request.h"
+#include "proto/http1_response.h"
+
+/* Where the image lies in the arena: not at 0, for offsets are relative to it. */
+#define IMAGE_AT 64u
+
+/* A block whose end lies against a page that may not be touched. */
+static void *guarded(size_t size, size_t align)
+{
+	size_t page = (size_t)sysconf(_SC_PAGESIZE), body = (size + page - 1) / page * page;
+	uint8_t *p =
+		mmap(NULL, body + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	assert_ptr_not_equal(p, MAP_FAILED);
+	assert_int_equal(mprotect(p + body, page, PROT_NONE), 0);
+	return p + (body - size) / align * align;
+}
+
+static struct http_walk *w; /* guarded */
+static uint8_t *input; /* ends at `input_end`, guarded */
+#define INPUT_MAX 8192
+
+static void on_flaw(void *arg, const char *file, int line, int column, const char *message)
+{
+	(void)arg;
+	(void)file;
+	print_error("%d:%d: %s\n", line, column, message);
+}
+
+static int setup(void **state)
+{
+	uint8_t addr[1][16] = {{[10] = 0xff, 0xff, 10, 0, 0, 2}};
+	struct bf_label web = {(char *)"app", (char *)"web"};
+	struct bf_endpoint ep = {.name = (char *)"web",
+				 .namespace = (char *)"shop",
+				 .labels = {&web, 1},
+				 .addrs = addr,
+				 .addr_count = 1};
+	struct bf_objects objects = {0};
+	struct bf_world world = {.objects = &objects, .endpoints = &ep, .endpoint_count = 1};
+	struct bf_image image = {0};
+	struct bf_error err = {{0}};
+	uint8_t *arena;
+
+	(void)state;
+	if (bf_objects_read(&objects, NULL, REQUESTS_POLICY, strlen(REQUESTS_POLICY), on_flaw,
+			    NULL))
+		return -1;
+	if (bf_image_compile(&world, &image, &err)) {
+		print_error("%s\n", err.msg);
+		return -1;
+	}
+	bf_arena_size = IMAGE_AT + (uint32_t)image.blob.len;
+	arena = guarded(bf_arena_size + BPFAST_ARENA_GUARD, 8);
+	memcpy(arena + IMAGE_AT, image.blob.data, image.blob.len);
+	bf_arena_base = arena;
+	bf_image_free(&image);
+	bf_objects_free(&objects);
+	w = guarded(sizeof(*w), _Alignof(struct http_walk));
+	input = guarded(INPUT_MAX, 1);
+	return 0;
+}
+
+/* --- a stream, segment by segment, as bpf/stream does it ------------------------------- */
+
+/* What outlives a segment: the members of struct bpfast_flow. */
+struct kept {
+	struct bpfast_stream st;
+	__u32 set[HF_COUNT];
+	__u16 header_set[BPFAST_HEADER_SLOTS];
+	char text[sizeof(((struct bpfast_flow *)0)->text)];
+	__u32 text_len, requests, responses, status;
+	__u64 head_requests;
+};
+
+/* What a stream of bytes came to. */
+struct outcome {
+	__u32 reason, requests, responses, status, state;
+	__u32 rule_ref; /* of the last request, or of the refusal */
+	char text[64];
+};
+
+static bool blind(__u32 state)
+{
+	return state == H1_BODY || state == H1_CHUNK_DATA || state >= H1_UNTIL_CLOSE;
+}
+
+static bool in_head(__u32 state)
+{
+	return state > H1_START && state <= H1_END_LF;
+}
+
+/* The next bytes at hand; behind them lies `fill`. */
+static void load(const uint8_t *data, uint8_t fill)
+{
+	__u32 n = w->end - w->pos;
+
+	if (w->pos - w->window_off < w->window_len)
+		return;
+	if ((w->st.state == H1_METHOD || w->st.state == H1_TARGET) && w->pos != w->text_pos)
+		request_text_keep(w);
+	w->window_len = n < HTTP_WINDOW ? n : HTTP_WINDOW;
+	w->window_off = w->pos;
+	memset(w->window, fill, sizeof(w->window));
+	memcpy(w->window, data + w->pos, w->window_len);
+}
+
+static void begin(const struct kept *k, __u32 len, uint8_t fill)
+{
+	memset(w, fill, sizeof(*w));
+	w->st = k->st;
+	w->text_len = k->text_len;
+	w->text_pos = 0;
+	w->image = IMAGE_AT;
+	w->generation = 1;
+	w->pos = 0;
+	w->end = len;
+	w->window_off = w->window_len = 0;
+	w->message = 0;
+	w->reason = BPFAST_R_NONE;
+	w->event = HE_NONE;
+	w->rule_ref = 0;
+	w->requests = k->requests;
+	w->responses = k->responses;
+	w->head_requests = k->head_requests;
+	w->upgraded = 0;
+}
+
+/* A parser that neither reads on nor changes its state would never end. */
+static void assert_progress(__u32 pos, __u32 state, unsigned int *idle)
+{
+	if (w->pos == pos && w->st.state == state)
+		fail_msg("stuck in state %u at byte %u", state, pos);
+	*idle = w->pos == pos ? *idle + 1 : 0;
+	if (*idle > 3)
+		fail_msg("no byte read in four steps, state %u", state);
+}
+
+static void judge(struct kept *k, const uint8_t *data, __u32 len, uint8_t fill, struct outcome *out)
+{
+	unsigned int idle = 0;
+
+	begin(k, len, fill);
+	if (in_head(k->st.state)) {
+		memcpy(w->set, k->set, sizeof(w->set));
+		memcpy(w->header_set, k->header_set, sizeof(w->header_set));
+		memcpy(w->text, k->text, sizeof(k->text));
+	}
+	w->ruleset = IMAGE_AT + IMAGE_FIELD(IMAGE_AT, ruleset_off);
+	while (w->pos < w->end && !w->reason) {
+		__u32 pos = w->pos, state = w->st.state;
+
+		if (!blind(state))
+			load(data, fill);
+		request_step(w);
+		if (!w->reason)
+			assert_progress(pos, state, &idle);
+		if (w->event == HE_HEAD)
+			out->rule_ref = w->rule_ref;
+	}
+	assert_true(w->pos <= w->end);
+	if (!w->reason && (w->st.state == H1_METHOD || w->st.state == H1_TARGET) &&
+	    w->pos != w->text_pos)
+		request_text_keep(w);
+	request_check_line(w);
+	out->reason = w->reason;
+	if (w->reason) {
+		out->rule_ref = w->rule_ref;
+		return;
+	}
+	k->st = w->st;
+	memcpy(k->set, w->set, sizeof(k->set));
+	memcpy(k->header_set, w->header_set, sizeof(k->header_set));
+	memcpy(k->text, w->text, sizeof(k->text));
+	k->text_len = w->text_len;
+	k->requests = w->requests;
+	k->head_requests = w->head_requests;
+	out->requests = w->requests;
+	out->state = w->st.state;
+}
+
+static void answer(struct kept *k, const uint8_t *data, __u32 len, uint8_t fill,
+		   struct outcome *out)
+{
+	unsigned int idle = 0;
+
+	begin(k, len, fill);
+	w->ruleset = 0;
+	w->status = k->status;
+	while (w->pos < w->end) {
+		__u32 pos = w->pos, state = w->st.state;
+
+		if (!blind(state))
+			load(data, fill);
+		response_step(w);
+		assert_int_equal(w->reason, BPFAST_R_NONE);
+		assert_progress(pos, state, &idle);
+		if (w->event == HE_MESSAGE)
+			out->status = out->status * 31 + w->status;
+	}
+	assert_true(w->pos <= w->end);
+	k->st = w->st;
+	k->responses = w->responses;
+	k->status = w->st.dfa[1];
+	out->responses = w->responses;
+	out->state = w->st.state;
+}
+
+typedef void (*reader)(struct kept *, const uint8_t *, __u32, uint8_t, struct outcome *);
+
+/* Reads bytes in pieces that end at the given places. */
+static struct outcome in_pieces(reader read, const struct kept *at, const void *bytes, size_t n,
+				const size_t *cut, size_t cuts, uint8_t fill)
+{
+	struct outcome out = {0};
+	struct kept k = {0};
+	size_t from = 0;
+
+	if (at)
+		k = *at;
+	assert_true(n <= INPUT_MAX);
+	for (size_t i = 0; i <= cuts && !out.reason; i++) {
+		size_t to = i < cuts ? cut[i] : n;
+		uint8_t *p = input + INPUT_MAX - (to - from);
+
+		if (to == from)
+			continue;
+		memcpy(p, (const uint8_t *)bytes + from, to - from);
+		read(&k, p, (__u32)(to - from), fill, &out);
+		from = to;
+	}
+	return out;
+}
+
+static struct outcome whole(reader read, const struct kept *at, const void *bytes, size_t n)
+{
+	return in_pieces(read, at, bytes, n, NULL, 0, 0);
+}
+
+/* The verdict, whatever the packaging: promise 5 of the streams' design. */
+static void assert_same(const char *what, const struct outcome *a, const struct outcome *b)
+{
+	if (a->reason != b->reason || a->rule_ref != b->rule_ref || a->status != b->status ||
+	    (!a->reason &&
+	     (a->requests != b->requests || a->responses != b->responses || a->state != b->state)))
+		fail_msg("%s: %s, %u requests, %u responses, state %u; in pieces: %s, %u requests, "
+			 "%u responses, state %u",
+			 what, bf_reason_word(a->reason), a->requests, a->responses, a->state,
+			 bf_reason_word(b->reason), b->requests, b->responses, b->state);
+}
+
+/* --- requests --------------------------------------------------------------------- */
+
+static const struct {
+	const char *what;
+	const char *bytes;
+	size_t n;
+	uint32_t reason;
+} requests[] = {
+#define X(what, bytes, why) {what, bytes, sizeof(bytes) - 1, BPFAST_R_##why},
+	REQUESTS(X)
+#undef X
+};
+
+#define REQUEST_COUNT (sizeof(requests) / sizeof(requests[0]))
+
+static const uint8_t fills[] = {0, '\r', '\n', ' ', ':', 'x', 0xff};
+
+static void table(void **state)
+{
+	unsigned int wrong = 0;
+
+	(void)state;
+	for (size_t i = 0; i < REQUEST_COUNT; i++) {
+		struct outcome out = whole(judge, NULL, requests[i].bytes, requests[i].n);
+
+		if (out.reason == requests[i].reason)
+			continue;
+		print_error("%s: %s, expected %s\n", requests[i].what, bf_reason_word(out.reason),
+			    bf_reason_word(requests[i].reason));
+		wrong++;
+	}
+	if (wrong)
+		fail_msg("%u of %zu requests met another end", wrong, REQUEST_COUNT);
+}
+
+static void every_split(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < REQUEST_COUNT; i++) {
+		struct outcome a = whole(judge, NULL, requests[i].bytes, requests[i].n);
+
+		for (size_t cut = 0; cut <= requests[i].n; cut++) {
+			struct outcome b = in_pieces(judge, NULL, requests[i].bytes, requests[i].n,
+						     &cut, 1, fills[cut % sizeof(fills)]);
+
+			assert_same(requests[i].what, &a, &b);
+		}
+	}
+}
+
+static void single_bytes(void **state)
+{
+	size_t cut[512];
+
+	(void)state;
+	for (size_t i = 0; i < 512; i++)
+		cut[i] = i + 1;
+	for (size_t i = 0; i < REQUEST_COUNT; i++) {
+		struct outcome a = whole(judge, NULL, requests[i].bytes, requests[i].n);
+
+		assert_true(requests[i].n <= 512);
+		for (size_t f = 0; f < sizeof(fills); f++) {
+			struct outcome b = in_pieces(judge, NULL, requests[i].bytes, requests[i].n,
+						     cut, requests[i].n - 1, fills[f]);
+
+			assert_same(requests[i].what, &a, &b);
+		}
+	}
+}
+
+/* Every request across the border of two windows, at every place. */
+static void over_the_window(void **state)
+{
+	static uint8_t bytes[INPUT_MAX];
+
+	(void)state;
+	for (size_t i = 0; i < REQUEST_COUNT; i++) {
+		for (size_t at = 1; at <= requests[i].n; at += i % 3 + 1) {
+			/* a request whose body fills the window up to `at` before its end */
+			size_t n = HTTP_WINDOW - at, body = n - 64;
+			int head = snprintf((char *)bytes, 128,
+					    "POST /ok HTTP/1.1\r\nHost: a\r\nContent-Length: %05zu"
+					    "\r\n\r\n",
+					    body);
+			struct outcome out;
+
+			memset(bytes + head, 'b', body);
+			n = (size_t)head + body;
+			memcpy(bytes + n, requests[i].bytes, requests[i].n);
+			out = whole(judge, NULL, bytes, n + requests[i].n);
+			if (out.reason != requests[i].reason)
+				fail_msg("%s, %zu bytes into the window: %s", requests[i].what, at,
+					 bf_reason_word(out.reason));
+		}
+	}
+}
+
+/* The limit of a head counts to the byte, in one piece and in many. */
+static void head_limit(void **state)
+{
+	enum { MAX = BPFAST_HEAD_MAX };
+	uint8_t *big = malloc(MAX + 1);
+	struct kept k = {0};
+
+	(void)state;
+	assert_non_null(big);
+	for (__u32 size = MAX; size <= MAX + 1; size++) {
+		const char begin_text[] = "GET /ok HTTP/1.1\r\nHost: a\r\nX: ";
+		struct outcome a = {0}, b = {0};
+
+		memset(big, 'x', size);
+		memcpy(big, begin_text, sizeof(begin_text) - 1);
+		memcpy(big + size - 4, "\r\n\r\n", 4);
+		memset(&k, 0, sizeof(k));
+		judge(&k, big, size, 0, &a);
+		assert_int_equal(a.reason, size > MAX ? BPFAST_R_HTTP_HEAD_SIZE : BPFAST_R_NONE);
+		memset(&k, 0, sizeof(k));
+		for (__u32 at = 0, n; at < size && !b.reason; at += n) {
+			n = size - at < 77 ? size - at : 77;
+			judge(&k, big + at, n, 'y', &b);
+		}
+		assert_same("long head", &a, &b);
+	}
+	free(big);
+}
+
+/* --- at random --------------------------------------------------------------------- */
+
+static uint64_t seed;
+
+static uint32_t random_below(uint32_t n)
+{
+	seed = seed * 6364136223846793005ull + 1442695040888963407ull;
+	return (uint32_t)(seed >> 33) % n;
+}
+
+/* Changes a few bytes to such as matter, and takes some out or puts some in. */
+static size_t mutate(uint8_t *b, size_t n, size_t max)
+{
+	static const char interesting[] = "\r\n :\t\0/.%?;#0a\x7f\xff-,chunked*";
+
+	for (uint32_t i = random_below(4); i > 0 && n; i--) {
+		uint32_t at = random_below((uint32_t)n);
+		uint8_t c = (uint8_t)interesting[random_below(sizeof(interesting) - 1)];
+
+		switch (random_below(4)) {
+		case 0:
+			b[at] = c;
+			break;
+		case 1:
+			b[at] ^= (uint8_t)(1u << random_below(8));
+			break;
+		case 2:
+			memmove(b + at, b + at + 1, n - at - 1);
+			n--;
+			break;
+		default:
+			if (n == max)
+				break;
+			memmove(b + at + 1, b + at, n - at);
+			b[at] = c;
+			n++;
+		}
+	}
+	return n;
+}
+
+static size_t random_cuts(size_t *cut, size_t max, size_t n)
+{
+	size_t cuts = 1 + random_below((uint32_t)max), last = 0;
+
+	for (size_t i = 0; i < cuts; i++) {
+		last += random_below((uint32_t)(n - last + 1));
+		cut[i] = last;
+	}
+	return cuts;
+}
+
+static void say_seed(void)
+{
+	const char *text = getenv("BPFAST_SEED");
+
+	seed = text ? strtoull(text, NULL, 0) : (uint64_t)getpid() << 16;
+	print_message("BPFAST_SEED=%llu\n", (unsigned long long)seed);
+}
+
+/* Damaged requests: nobody knows the verdict, but the packaging may not change it. */
+static void damaged_requests(void **state)
+{
+	(void)state;
+	say_seed();
+	for (int round = 0; round < 100000; round++) {
+		uint8_t bytes[600];
+		size_t i = random_below(REQUEST_COUNT), n = requests[i].n, cut[6];
+		struct outcome a, b;
+
+		memcpy(bytes, requests[i].bytes, n);
+		n = mutate(bytes, n, sizeof(bytes));
+		if (!n)
+			continue;
+		a = whole(judge, NULL, bytes, n);
+		b = in_pieces(judge, NULL, bytes, n, cut, random_cuts(cut, 6, n),
+			      fills[random_below(sizeof(fills))]);
+		assert_same(requests[i].what, &a, &b);
+	}
+}
+
+/* --- responses ------------------------------------------------------------------------ */
+
+#define R "HTTP/1.1 200 OK\r\n"
+
+static const struct {
+	const char *bytes;
+	__u32 responses, state;
+	bool head; /* of a HEAD request */
+} responses[] = {
+	{R "Content-Length: 0\r\n\r\n", 1, H1_START, false},
+	{R "Content-Length: 5\r\n\r\nhello", 1, H1_START, false},
+	{R "Content-Length: 5\r\n\r\nhell", 0, H1_BODY, false},
+	{R "Content-Length: 5\r\n\r\n" R "Content-Length: 0\r\n\r\n", 2, H1_START, true},
+	{R "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n", 1, H1_START, false},
+	{R "Transfer-Encoding: chunked\r\n\r\n5;a=\"b\"\r\nhello\r\n0\r\nT: x\r\n\r\n", 1, H1_START,
+	 false},
+	{R "Transfer-Encoding: chunked\r\n\r\n", 1, H1_START, true},
+	{R "Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", 0, H1_UNKNOWN, false},
+	{R "\r\nuntil close", 0, H1_UNTIL_CLOSE, false},
+	{R "Server: x\r\nDate: y\r\n\r\n", 0, H1_UNTIL_CLOSE, false},
+	{"HTTP/1.1 204 No Content\r\n\r\n", 1, H1_START, false},
+	{"HTTP/1.1 304 Not Modified\r\nContent-Length: 7\r\n\r\n", 1, H1_START, false},
+	{"HTTP/1.1 100 Continue\r\n\r\n", 0, H1_START, false},
+	{"HTTP/1.1 100 Continue\r\n\r\n" R "Content-Length: 0\r\n\r\n", 1, H1_START, false},
+	{"HTTP/1.1 101 Switching Protocols\r\n\r\n\x81\5hello", 1, H1_TUNNEL, false},
+	{"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok", 1, H1_START, false},
+	{"HTTP/1.1 200\r\nContent-Length: 0\r\n\r\n", 1, H1_START, false},
+	{"HTTP/1.1 200 \r\nContent-Length: 0\r\n\r\n", 1, H1_START, false},
+	{"HTTP/2 200 OK\r\n\r\n", 0, H1_UNKNOWN, false},
+	{"HTTP/1.1 20 OK\r\n\r\n", 0, H1_UNKNOWN, false},
+	{"HTTP/1.1 200 OK\nContent-Length: 0\n\n", 0, H1_UNKNOWN, false},
+	{R "Content-Length: 5\r\nContent-Length: 6\r\n\r\nhello", 0, H1_UNKNOWN, false},
+	{R "Content-Length: 5, 5\r\n\r\nhello", 0, H1_UNKNOWN, false},
+	{R "Content-Length: -5\r\n\r\nhello", 0, H1_UNKNOWN, false},
+	{R "Content-Length : 5\r\n\r\nhello", 0, H1_UNKNOWN, false},
+	{R "Transfer-Encoding: chunked\r\n\r\nzz\r\n", 0, H1_UNKNOWN, false},
+	{"garbage", 0, H1_UNKNOWN, false},
+};
+
+#define RESPONSE_COUNT (sizeof(responses) / sizeof(responses[0]))
+
+static void response_table(void **state)
+{
+	unsigned int wrong = 0;
+
+	(void)state;
+	for (size_t i = 0; i < RESPONSE_COUNT; i++) {
+		struct kept k = {.head_requests = responses[i].head};
+		size_t n = strlen(responses[i].bytes);
+		struct outcome a = whole(answer, &k, responses[i].bytes, n);
+
+		if (a.responses != responses[i].responses || a.state != responses[i].state) {
+			print_error("%s\n%u responses, state %u\n", responses[i].bytes, a.responses,
+				    a.state);
+			wrong++;
+		}
+		for (size_t cut = 0; cut <= n; cut++) {
+			struct outcome b = in_pieces(answer, &k, responses[i].bytes, n, &cut, 1,
+						     fills[cut % sizeof(fills)]);
+
+			assert_same(responses[i].bytes, &a, &b);
+		}
+	}
+	if (wrong)
+		fail_msg("%u responses were read otherwise", wrong);
+}
+
+static void damaged_responses(void **state)
+{
+	(void)state;
+	say_seed();
+	for (int round = 0; round < 100000; round++) {
+		uint8_t bytes[600];
+		size_t i = random_below(RESPONSE_COUNT), n = strlen(responses[i].bytes), cut[6];
+		struct kept k = {.head_requests = responses[i].head};
+		struct outcome a, b;
+
+		memcpy(bytes, responses[i].bytes, n);
+		n = mutate(bytes, n, sizeof(bytes));
+		if (!n)
+			continue;
+		a = whole(answer, &k, bytes, n);
+		b = in_pieces(answer, &k, bytes, n, cut, random_cuts(cut, 6, n),
+			      fills[random_below(sizeof(fills))]);
+		assert_same(responses[i].bytes, &a, &b);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(table),	  cmocka_unit_test(every_split),
+		cmocka_unit_test(single_bytes),	  cmocka_unit_test(over_the_window),
+		cmocka_unit_test(head_limit),	  cmocka_unit_test(damaged_requests),
+		cmocka_unit_test(response_table), cmocka_unit_test(damaged_responses),
+	};
+
+	return cmocka_run_group_tests_name("http1", tests, setup, NULL);
+}
