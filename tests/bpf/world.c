@@ -462,15 +462,9 @@ void expectation_failed(const char *what, const char *file, int line)
 	_fail(file, line);
 }
 
-/* A flow's timer may find no memory for a moment (Linux 6.18 allocates it without waiting). */
-static bool helpers_failed(const struct seen *s)
-{
-	return s->metrics.helper_errors > s->metrics.flows_created;
-}
-
 const struct seen *check_forwarded(const struct seen *s, const char *file, int line)
 {
-	if (!s->forwarded || s->reason || s->sents || helpers_failed(s))
+	if (!s->forwarded || s->reason || s->sents || s->metrics.helper_errors)
 		tell(s, file, line);
 	return s;
 }
@@ -479,7 +473,7 @@ const struct seen *check_dropped(const struct seen *s, uint32_t reason, const ch
 {
 	if (s->reason != reason)
 		print_error("%s:%d: expected %s\n", file, line, bf_reason_word(reason));
-	if (s->forwarded || s->reason != reason || s->sents || helpers_failed(s))
+	if (s->forwarded || s->reason != reason || s->sents || s->metrics.helper_errors)
 		tell(s, file, line);
 	return s;
 }
