@@ -260,9 +260,7 @@ static __always_inline void follow_close(struct hook *h, struct bpfast_flow *flo
 		flags |= BPFAST_FF_RST;
 	if (pkt->tcp_flags & TCP_FIN)
 		flags |= from_client ? BPFAST_FF_FIN_FROM_CLIENT : BPFAST_FF_FIN_FROM_SERVER;
-	if (flags != flow->flags) {
-		__sync_fetch_and_or(&flow->flags, flags);
-	}
+	flow_mark(h, flow, flags);
 }
 
 static __always_inline int known_flow(struct __sk_buff *skb, struct hook *h,

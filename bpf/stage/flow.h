@@ -7,8 +7,8 @@
 #include "match/lookup.h"
 
 #define NSEC_PER_SEC 1000000000ull
-/* Between two looks at the whole flow table. */
-#define SWEEP_NS (2 * NSEC_PER_SEC)
+/* From the first flow without a timer to a look at the whole table. */
+#define SWEEP_NS (4 * NSEC_PER_SEC)
 
 /* An L3/L4 decision. */
 struct decision {
@@ -147,62 +147,96 @@ static __always_inline __u64 flow_patience(const struct bpfast_control *control,
 	return (s ? s : 1) * NSEC_PER_SEC;
 }
 
-/* One flow of a sweep: forgotten when it was silent for longer than its patience. */
-static long sweep_flow(void *map, struct bpfast_flow_key *key, struct bpfast_flow *flow,
-		       void *unused)
+/* Forgets a flow that was silent for long enough. Returns how much longer it may be silent, or 0. */
+static __always_inline __u64 flow_expire(void *map, struct bpfast_flow_key *key,
+					 struct bpfast_flow *flow)
 {
 	__u32 zero = 0;
 	struct bpfast_control *control = bpf_map_lookup_elem(&bpfast_control, &zero);
 	struct bpfast_metrics *metrics = bpf_map_lookup_elem(&bpfast_metrics, &zero);
+	__u64 silent = bpf_ktime_get_coarse_ns() - flow->seen_ns, patience;
 
 	if (!control || !metrics)
-		return 1;
-	if (bpf_ktime_get_coarse_ns() - flow->seen_ns < flow_patience(control, key, flow))
 		return 0;
+	patience = flow_patience(control, key, flow);
+	if (silent < patience)
+		return patience - silent;
 	if (!bpf_map_delete_elem(map, key))
 		metrics->flows_closed++;
 	return 0;
 }
 
-/*
- * Looks at all flows every SWEEP_NS. One timer for the table and not one for
- * each flow: a kernel may have no memory for a thousand timers at once, and a
- * flow without one would stay for ever. Needs no user space.
- */
-static int sweep(void *map, __u32 *key, struct bpfast_sweep *s)
+/* The flow's own timer: no user space is needed to forget it. */
+static int flow_timer(void *map, struct bpfast_flow_key *key, struct bpfast_flow *flow)
 {
-	bpf_for_each_map_elem(&bpfast_flow, sweep_flow, 0, 0);
-	bpf_timer_start(&s->timer, SWEEP_NS, 0);
+	__u64 left = flow_expire(map, key, flow);
+
+	if (left)
+		bpf_timer_start(&flow->timer, left, 0);
 	return 0;
 }
 
-/* Starts the sweep, once; sooner where the table is full. */
-static __noinline int sweep_start(int now)
+/*
+ * The sweep: looks at the whole table. That takes milliseconds, so it runs only
+ * for flows without a timer of their own (a burst of new flows can outrun the
+ * kernel's allocator of timers; seen on 6.18), and when the table is full.
+ */
+static long sweep_flow(void *map, struct bpfast_flow_key *key, struct bpfast_flow *flow,
+		       __u32 *left)
 {
+	if (flow_expire(map, key, flow) && flow->flags & BPFAST_FF_NO_TIMER)
+		*left = 1;
+	return 0;
+}
+
+static int sweep(void *map, __u32 *key, struct bpfast_sweep *s)
+{
+	__u32 left = 0;
+
+	s->due = 0;
+	bpf_for_each_map_elem(&bpfast_flow, sweep_flow, &left, 0);
+	if (left && !__sync_val_compare_and_swap(&s->due, 0, 1))
+		bpf_timer_start(&s->timer, SWEEP_NS, 0);
+	return 0;
+}
+
+/* Lets a sweep come: some time later, or at once where the table is full. */
+static __noinline int sweep_soon(int now)
+{
+	__u64 time = bpf_ktime_get_coarse_ns();
 	__u32 zero = 0;
 	struct bpfast_sweep *s = bpf_map_lookup_elem(&bpfast_sweep, &zero);
 
 	if (!s)
 		return -1;
-	if (!s->armed) {
-		if (__sync_val_compare_and_swap(&s->armed, 0, 1))
+	if (!s->ready) {
+		if (__sync_val_compare_and_swap(&s->ready, 0, 1))
 			return 0;
 		if (bpf_timer_init(&s->timer, &bpfast_sweep, 1 /* CLOCK_MONOTONIC */) ||
-		    bpf_timer_set_callback(&s->timer, sweep) ||
-		    bpf_timer_start(&s->timer, SWEEP_NS, 0)) {
-			s->armed = 0; /* the next flow tries again */
+		    bpf_timer_set_callback(&s->timer, sweep)) {
+			s->ready = 0; /* the next one tries again */
 			return -1;
 		}
 	}
 	if (now) {
-		__u64 time = bpf_ktime_get_coarse_ns();
-
-		if (time - s->hurried_ns > NSEC_PER_SEC) {
-			s->hurried_ns = time;
-			bpf_timer_start(&s->timer, 0, 0);
-		}
+		if (time - s->hurried_ns < SWEEP_NS / 4)
+			return 0;
+		s->hurried_ns = time;
+		return (int)bpf_timer_start(&s->timer, 0, 0);
 	}
-	return 0;
+	if (__sync_val_compare_and_swap(&s->due, 0, 1))
+		return 0;
+	return (int)bpf_timer_start(&s->timer, SWEEP_NS, 0);
+}
+
+/* Marks a flow that ends: its patience becomes shorter, and its timer looks again when that is over. */
+static __noinline int flow_mark(struct hook *h, struct bpfast_flow *flow, __u32 flags)
+{
+	if ((flow->flags & flags) == flags)
+		return 0;
+	__sync_fetch_and_or(&flow->flags, flags);
+	return (int)bpf_timer_start(&flow->timer, flow_patience(h->control, &h->scratch->key, flow),
+				    0);
 }
 
 static __always_inline void flow_delete(struct hook *h)
@@ -242,14 +276,22 @@ static __noinline struct bpfast_flow *flow_make(struct hook *h, __u32 flags,
 	flow_apply(h, flow, d);
 	if (!bpf_map_update_elem(&bpfast_flow, &s->key, flow, BPF_NOEXIST)) {
 		h->metrics->flows_created++;
-		if (sweep_start(0))
-			h->metrics->helper_errors++;
-		return bpf_map_lookup_elem(&bpfast_flow, &s->key);
+		flow = bpf_map_lookup_elem(&bpfast_flow, &s->key);
+		if (!flow)
+			return 0;
+		if (bpf_timer_init(&flow->timer, &bpfast_flow, 1 /* CLOCK_MONOTONIC */) ||
+		    bpf_timer_set_callback(&flow->timer, flow_timer) ||
+		    bpf_timer_start(&flow->timer, flow_patience(h->control, &s->key, flow), 0)) {
+			flow->flags |= BPFAST_FF_NO_TIMER;
+			if (sweep_soon(0))
+				h->metrics->helper_errors++;
+		}
+		return flow;
 	}
 	/* Another CPU made it at this moment, or there is no room. */
 	flow = bpf_map_lookup_elem(&bpfast_flow, &s->key);
 	if (!flow)
-		sweep_start(1);
+		sweep_soon(1);
 	return flow;
 }
 

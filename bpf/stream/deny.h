@@ -155,9 +155,9 @@ static __noinline int deny(struct __sk_buff *skb, struct hook *h, struct bpfast_
 	flow->client.generation = w->st.generation;
 	flow->client.image_off = w->st.image_off;
 	flow->client.ruleset_off = w->st.ruleset_off;
-	__sync_fetch_and_or(&flow->flags, how == BPFAST_ON_DENY_REPLY
-						  ? BPFAST_FF_DENIED
-						  : BPFAST_FF_DENIED | BPFAST_FF_RESET);
+	flow_mark(h, flow,
+		  how == BPFAST_ON_DENY_REPLY ? BPFAST_FF_DENIED
+					      : BPFAST_FF_DENIED | BPFAST_FF_RESET);
 	if (how == BPFAST_ON_DENY_DROP)
 		return HOOK_DROP;
 	if (how == BPFAST_ON_DENY_RESET)

@@ -324,7 +324,7 @@ static __noinline int stream_client(struct __sk_buff *skb, struct hook *h, struc
 	int action;
 
 	if (pkt->tcp_flags & TCP_RST) {
-		__sync_fetch_and_or(&flow->flags, BPFAST_FF_RST);
+		flow_mark(h, flow, BPFAST_FF_RST);
 		return forward(h);
 	}
 	if (flow->flags & BPFAST_FF_OPAQUE)
@@ -377,7 +377,7 @@ static __noinline int stream_client(struct __sk_buff *skb, struct hook *h, struc
 			return refuse(h, flow, BPFAST_R_HTTP_HEADER);
 		}
 		if (pkt->tcp_flags & TCP_FIN && off == len) {
-			__sync_fetch_and_or(&flow->flags, BPFAST_FF_FIN_FROM_CLIENT);
+			flow_mark(h, flow, BPFAST_FF_FIN_FROM_CLIENT);
 		}
 		stream_release(st);
 		return forward(h);
@@ -397,7 +397,7 @@ static __noinline int stream_client(struct __sk_buff *skb, struct hook *h, struc
 	if (!reason) {
 		walk_commit(h, flow, pkt->seq + len);
 		if (pkt->tcp_flags & TCP_FIN) {
-			__sync_fetch_and_or(&flow->flags, BPFAST_FF_FIN_FROM_CLIENT);
+			flow_mark(h, flow, BPFAST_FF_FIN_FROM_CLIENT);
 		}
 		stream_release(st);
 		return forward(h);
@@ -475,13 +475,13 @@ static __noinline int stream_server(struct __sk_buff *skb, struct hook *h, struc
 	__s32 ahead;
 
 	if (pkt->tcp_flags & TCP_RST) {
-		__sync_fetch_and_or(&flow->flags, BPFAST_FF_RST);
+		flow_mark(h, flow, BPFAST_FF_RST);
 		return forward(h);
 	}
 	if (!len && !(pkt->tcp_flags & TCP_FIN))
 		return forward(h);
 	if (pkt->tcp_flags & TCP_FIN) {
-		__sync_fetch_and_or(&flow->flags, BPFAST_FF_FIN_FROM_SERVER);
+		flow_mark(h, flow, BPFAST_FF_FIN_FROM_SERVER);
 	}
 	if (!len || st->state >= H1_TUNNEL) {
 		stream_reach(st, end);

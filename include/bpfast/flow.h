@@ -35,6 +35,7 @@ enum bpfast_flow_flags {
 	BPFAST_FF_FIN_FROM_SERVER = 1 << 9,
 	BPFAST_FF_RST = 1 << 10,
 	BPFAST_FF_SYN_ACKED = 1 << 11, /* the server's SYN-ACK was seen */
+	BPFAST_FF_NO_TIMER = 1 << 13, /* forgotten by a sweep of the table */
 	BPFAST_FF_MIDSTREAM =
 		1 << 12, /* its beginning was not seen: either end may have begun it */
 };
@@ -62,6 +63,7 @@ struct bpfast_stream {
 static_assert(sizeof(struct bpfast_stream) == 64, "stream");
 
 struct bpfast_flow {
+	struct bpf_timer timer; /* removes the flow when it was idle for long enough */
 	__u64 seen_ns; /* CLOCK_MONOTONIC of the last packet */
 	__u32 generation; /* under which L4 was judged last */
 	__u32 flags; /* enum bpfast_flow_flags */
@@ -89,12 +91,12 @@ struct bpfast_flow {
 
 static_assert(sizeof(struct bpfast_flow) <= 320, "flow");
 
-/* bpfast_sweep: the one timer that forgets silent flows. */
+/* bpfast_sweep: for flows that have no timer of their own. */
 struct bpfast_sweep {
 	struct bpf_timer timer;
 	__u64 hurried_ns; /* when a full table last asked for a sweep at once */
-	__u32 armed;
-	__u32 pad;
+	__u32 ready; /* the timer can be started */
+	__u32 due; /* it was */
 };
 
 struct bpfast_frag_key {
