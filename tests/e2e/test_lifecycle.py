@@ -63,7 +63,11 @@ def test_full_flow_table(room):
         assert "flow-table-full" in str(status(node)["drops"])
         assert "flow-table-full" in node.cli("status").out
         assert c.send(get("/not")).response().status == 403
+    node.kill_agent()  # forgetting needs no user space
     until(lambda: tcp(node.cart, node.web.ip4, 80, 0.3) == "ok", 15, "idle flows make room", every=0.3)
+    node.start_agent()
+    until(lambda: status(node)["flows"]["used"] < 100, 15, "the table empties", every=0.3)
+    assert status(node)["policies"]["applied"] == 1
 
 
 def test_flows_of_closed_connections_go(room):
