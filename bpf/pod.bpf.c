@@ -175,12 +175,12 @@ static __noinline int first_packet(struct __sk_buff *skb, struct hook *h)
 		return drop_decision(h, &d, h->egress, BPFAST_R_FLOW_TABLE_FULL);
 	if (flags & BPFAST_FF_MIDSTREAM && flow->flags & BPFAST_FF_HTTP)
 		flow->flags |= BPFAST_FF_OPAQUE; /* audit only */
-	record_flow(h, flow, is_deny(&d) ? deny_reason(&d) : BPFAST_R_NONE);
 	if (flow->flags & BPFAST_FF_HTTP && !(flags & BPFAST_FF_MIDSTREAM)) {
 		reason = stream_syn(skb, h, flow);
 		if (reason)
 			return refuse(h, flow, reason);
 	}
+	record_flow(h, flow, is_deny(&d) ? deny_reason(&d) : BPFAST_R_NONE);
 	return forward(h);
 }
 

@@ -66,8 +66,6 @@ the first one, or the connection is under an HTTP rule, where no fragment passes
 TCP stacks do not fragment unless something on the way takes path MTU discovery away.""",
     "ip-option-refused": """\
 IPv4 source routing, an IPv6 routing header, or more than six IPv6 extension headers.""",
-    "protocol-not-allowed": """\
-Kept for protocols that no rule can name. The kernel side does not give it yet: what no rule allows is `policy-denied`.""",
     "policy-denied": """\
 A policy isolates the endpoint in this direction and no rule allows this peer, port and protocol. The record names the policies that isolate.
 ICMP errors about a connection that nobody knows, and answers that nobody asked for, are counted here too.

@@ -117,6 +117,8 @@ struct http_walk {
 	__u32 name; /* what http_line() read; ~0: nothing that is asked for */
 	__u32 status; /* responses: of the last head */
 	__u32 upgraded; /* the server has answered 101 */
+	__u32 audit; /* what no rule allows is read on all the same */
+	__u32 audited; /* enum bpfast_reason of the last head, for which it would have been refused */
 	struct sets sets; /* of the request being judged; too large for the stack */
 	__u8 window[HTTP_WINDOW + 64];
 };

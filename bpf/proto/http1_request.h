@@ -108,11 +108,26 @@ static __always_inline void request_text(struct http_walk *w, __u32 pos)
 	}
 }
 
-/* The same where the line is not complete, at the end of the window or of the segment. */
+/*
+ * The same where the line is not complete: at the end of the window or of the
+ * segment, and where it is refused. Then the rest of the word at hand goes
+ * along, for people.
+ */
 ARENA_GLOBAL int request_text_keep(struct http_walk *w)
 {
-	if (w)
-		request_text(w, w->pos);
+	__u32 pos, limit;
+
+	if (!w)
+		return 0;
+	pos = w->pos;
+	limit = http_limit(w);
+	for (__u32 i = 0; i < sizeof(w->text) && w->reason; i++) {
+		if (pos >= limit || !http_is(http_byte(w, pos), HC_VALUE) ||
+		    http_byte(w, pos) == ' ')
+			break;
+		pos++;
+	}
+	request_text(w, pos);
 	return 0;
 }
 
@@ -601,17 +616,22 @@ static __always_inline void request_judge(struct http_walk *w)
 	__u32 rule;
 
 	w->event = HE_HEAD;
+	w->audited = BPFAST_R_NONE;
 	w->rule_ref = RULESET_FIELD(w, ref);
 	if (!(w->st.bits & (HB_HTTP10 | HB_HOST))) {
 		http_refuse(w, BPFAST_R_HTTP_HOST);
 		return;
 	}
 	rule = request_match(w, HF_COUNT + RULESET_FIELD(w, header_count));
-	if (rule == SETS_NONE) {
+	if (rule == SETS_NONE && !w->audit) {
 		http_refuse(w, BPFAST_R_HTTP_DENIED);
 		return;
 	}
-	w->rule_ref = arena_u32(request_image(w) + RULESET_FIELD(w, rule_ref_off) + rule * 4);
+	if (rule == SETS_NONE) /* mode audit: said, and read on */
+		w->audited = BPFAST_R_HTTP_DENIED;
+	else
+		w->rule_ref =
+			arena_u32(request_image(w) + RULESET_FIELD(w, rule_ref_off) + rule * 4);
 
 	/* HEAD answers have no body: remembered by request number, in a ring of 64. */
 	if (w->requests - w->responses >= BPFAST_PIPELINE_MAX &&
@@ -643,7 +663,7 @@ ARENA_GLOBAL int request_check_line(struct http_walk *w)
 		if (w->st.state > H1_END_LF) /* a body, which may have outlived its head's tables */
 			request_tables(w);
 		w->rule_ref = RULESET_FIELD(w, ref);
-	} else if (w->st.state < H1_LINE_LF) {
+	} else if (w->st.state < H1_LINE_LF || w->audit) {
 		return 0;
 	}
 	if (!(w->st.bits & HB_LINE) || w->st.bits & HB_TRAILER || w->st.state > H1_END_LF)

@@ -200,24 +200,31 @@ static int sweep(void *map, __u32 *key, struct bpfast_sweep *s)
 	return 0;
 }
 
-/* Lets a sweep come: some time later, or at once where the table is full. */
-static __noinline int sweep_soon(int now)
+/* The sweep's timer is made with the first flow: when a burst comes it is there. */
+static __always_inline struct bpfast_sweep *sweep_ready(void)
 {
-	__u64 time = bpf_ktime_get_coarse_ns();
 	__u32 zero = 0;
 	struct bpfast_sweep *s = bpf_map_lookup_elem(&bpfast_sweep, &zero);
 
+	if (!s || s->ready)
+		return s;
+	if (__sync_val_compare_and_swap(&s->ready, 0, 1))
+		return s;
+	if (bpf_timer_init(&s->timer, &bpfast_sweep, 1 /* CLOCK_MONOTONIC */) ||
+	    bpf_timer_set_callback(&s->timer, sweep)) {
+		s->ready = 0; /* the next flow tries again */
+		return 0;
+	}
+	return s;
+}
+
+/* Lets a sweep come: some time later, or at once where the table is full. */
+static __always_inline int sweep_soon(struct bpfast_sweep *s, int now)
+{
+	__u64 time = bpf_ktime_get_coarse_ns();
+
 	if (!s)
 		return -1;
-	if (!s->ready) {
-		if (__sync_val_compare_and_swap(&s->ready, 0, 1))
-			return 0;
-		if (bpf_timer_init(&s->timer, &bpfast_sweep, 1 /* CLOCK_MONOTONIC */) ||
-		    bpf_timer_set_callback(&s->timer, sweep)) {
-			s->ready = 0; /* the next one tries again */
-			return -1;
-		}
-	}
 	if (now) {
 		if (time - s->hurried_ns < SWEEP_NS / 4)
 			return 0;
@@ -269,6 +276,7 @@ static __noinline struct bpfast_flow *flow_make(struct hook *h, __u32 flags,
 {
 	struct scratch *s = h->scratch;
 	struct bpfast_flow *flow = (struct bpfast_flow *)s->fresh;
+	struct bpfast_sweep *table = sweep_ready();
 
 	__builtin_memset(flow, 0, sizeof(*flow));
 	flow->flags = flags;
@@ -283,7 +291,7 @@ static __noinline struct bpfast_flow *flow_make(struct hook *h, __u32 flags,
 		    bpf_timer_set_callback(&flow->timer, flow_timer) ||
 		    bpf_timer_start(&flow->timer, flow_patience(h->control, &s->key, flow), 0)) {
 			flow->flags |= BPFAST_FF_NO_TIMER;
-			if (sweep_soon(0))
+			if (sweep_soon(table, 0))
 				h->metrics->helper_errors++;
 		}
 		return flow;
@@ -291,7 +299,7 @@ static __noinline struct bpfast_flow *flow_make(struct hook *h, __u32 flags,
 	/* Another CPU made it at this moment, or there is no room. */
 	flow = bpf_map_lookup_elem(&bpfast_flow, &s->key);
 	if (!flow)
-		sweep_soon(1);
+		sweep_soon(table, 1);
 	return flow;
 }
 

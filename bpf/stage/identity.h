@@ -26,17 +26,15 @@ static __always_inline int is_own(const struct bpfast_endpoint *ep, const __u8 *
 	return 0;
 }
 
-static __always_inline int is_link_local(const __u8 *addr)
-{
-	return addr[0] == 0xfe && (addr[1] & 0xc0) == 0x80;
-}
-
 static __always_inline int is_unspecified(const __u8 *addr)
 {
 	const __u64 *half = (const __u64 *)addr;
 
 	return !half[0] && (!half[1] || half[1] == bpf_cpu_to_be64(0xffff00000000ull));
 }
+
+/* Bytes of a neighbour discovery packet: 40 of IPv6, 24 of the message, a few options. */
+#define LINK_CONTROL_MAX 128
 
 /* ICMPv6 that a pod may send on its link: what it says of itself must be its own. */
 static __noinline __u32 check_link_control(struct hook *h)
@@ -55,12 +53,14 @@ static __noinline __u32 check_link_control(struct hook *h)
 	/* A pod is no router. */
 	if (pkt->icmp_type == 134 || pkt->icmp_type == 137)
 		return BPFAST_R_SOURCE_NOT_OWN;
-	if (!is_unspecified(pkt->source) && !is_link_local(pkt->source) &&
-	    !is_own(h->endpoint, pkt->source))
+	if (!is_unspecified(pkt->source) && !is_own(h->endpoint, pkt->source))
 		return BPFAST_R_SOURCE_NOT_OWN;
-	if (pkt->icmp_type == 136) { /* an advertisement claims an address */
+	/* A message and its options, not a letter to somebody. */
+	if (pkt->icmp_type >= 133 && pkt->icmp_type <= 137 && pkt->ip_len > LINK_CONTROL_MAX)
+		return BPFAST_R_MALFORMED;
+	if (pkt->icmp_type == 136) { /* an advertisement claims an address, and to be a router */
 		copy_ipv6(target, at(s, pkt->l4_off + 8));
-		if (!is_link_local(target) && !is_own(h->endpoint, target))
+		if (!is_own(h->endpoint, target) || *at(s, pkt->l4_off + 4) & 0x80)
 			return BPFAST_R_SOURCE_NOT_OWN;
 	}
 	return BPFAST_R_NONE;

@@ -240,6 +240,8 @@ static __always_inline void walk_begin(struct hook *h, struct bpfast_flow *flow,
 	w->responses = flow->responses;
 	w->head_requests = flow->head_requests;
 	w->upgraded = flow->server.state == H1_TUNNEL;
+	w->audit = flow->flags & BPFAST_FF_AUDIT;
+	w->audited = BPFAST_R_NONE;
 }
 
 /* Stores what the walk found. The next byte to judge is `next`. */
@@ -284,8 +286,7 @@ static __noinline __u32 requests_judge(struct __sk_buff *skb, struct hook *h,
 	bpf_loop(WALK_STEPS, request_walk_step, &c, 0);
 	if (!w->reason && w->pos < w->end)
 		w->reason = BPFAST_R_INTERNAL;
-	if (!w->reason)
-		walk_keep_text(w);
+	walk_keep_text(w);
 	request_check_line(w);
 	return w->reason;
 }
@@ -347,7 +348,7 @@ static __noinline int stream_client(struct __sk_buff *skb, struct hook *h, struc
 		return refuse(h, flow, BPFAST_R_TCP_WINDOW);
 	}
 	if (stream_own(st))
-		return drop(h, BPFAST_R_STREAM_BUSY, flow);
+		return refuse(h, flow, BPFAST_R_STREAM_BUSY);
 	/* A SYN may have come meanwhile. */
 	if (!(*(volatile __u32 *)&flow->flags & BPFAST_FF_SYN_ACKED)) {
 		stream_release(st);
@@ -488,7 +489,7 @@ static __noinline int stream_server(struct __sk_buff *skb, struct hook *h, struc
 		return forward(h);
 	}
 	if (stream_own(st))
-		return drop(h, BPFAST_R_STREAM_BUSY, flow);
+		return refuse(h, flow, BPFAST_R_STREAM_BUSY);
 	ahead = seq_diff(pkt->seq, st->next);
 	if (ahead > 0) {
 		if (st->state == H1_UNTIL_CLOSE) {

@@ -33,7 +33,8 @@ static __always_inline int walk_in_head(__u32 state)
 /* Before the window goes: a request line that is under way is kept for its record. */
 static __always_inline void walk_keep_text(struct http_walk *w)
 {
-	if ((w->st.state == H1_METHOD || w->st.state == H1_TARGET) && w->pos != w->text_pos)
+	if ((w->st.state == H1_METHOD || w->st.state == H1_TARGET) &&
+	    (w->pos != w->text_pos || w->reason))
 		request_text_keep(w);
 }
 
@@ -63,7 +64,7 @@ static __noinline int record_message(struct hook *h, struct bpfast_flow *flow, _
 	struct record r = {
 		.type = (__u8)type,
 		.verdict = BPFAST_V_FORWARDED,
-		.reason = (__u8)w->reason,
+		.reason = (__u8)(w->reason ? w->reason : w->audited),
 		.ref = w->rule_ref,
 		.generation = w->st.generation,
 		.remote_identity = flow->remote_identity,
@@ -71,11 +72,13 @@ static __noinline int record_message(struct hook *h, struct bpfast_flow *flow, _
 		.latency_ns = latency,
 	};
 
-	if (w->reason)
+	if (r.reason)
 		r.verdict = flow->flags & BPFAST_FF_AUDIT ? BPFAST_V_AUDIT : BPFAST_V_DROPPED;
 	if (flow->flags & BPFAST_FF_EGRESS)
 		r.flags |= BPFAST_EF_EGRESS;
 	if (type == BPFAST_EV_HTTP_RESPONSE) {
+		r.verdict = BPFAST_V_FORWARDED;
+		r.reason = BPFAST_R_NONE;
 		r.flags |= BPFAST_EF_REPLY;
 		r.status = w->status;
 		r.ref = 0;
@@ -99,8 +102,12 @@ static long request_walk_step(__u32 i, struct walk_context *c)
 		return 1;
 	/* A packet that is cut or sent again is walked twice: each request is recorded once. */
 	if (w->event == HE_HEAD && (__s32)(w->requests - c->flow->recorded) > 0) {
+		__u32 audited = w->audited;
+
 		c->flow->recorded = w->requests;
-		h->metrics->http_requests[BPFAST_V_FORWARDED]++;
+		h->metrics->http_requests[audited ? BPFAST_V_AUDIT : BPFAST_V_FORWARDED]++;
+		if (audited && audited < BPFAST_R_COUNT)
+			h->metrics->audited[audited]++;
 		record_message(h, c->flow, BPFAST_EV_HTTP_REQUEST, 0);
 	}
 	return 0;

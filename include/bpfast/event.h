@@ -22,7 +22,7 @@ enum bpfast_event_flags {
 
 struct bpfast_event {
 	__u64 time_ns; /* CLOCK_MONOTONIC */
-	__u64 latency_ns; /* responses: since the request's head was judged; 0: not known */
+	__u64 latency_ns; /* responses: from the verdict on the request to the last byte; 0: not known */
 	__u32 generation;
 	__u32 ref; /* attribution, in the image of `generation`; 0: none */
 	__u32 local_identity; /* of the endpoint */

@@ -22,8 +22,7 @@
 	  "a fragment that is tiny, overlaps the header, or belongs to an inspected connection; "  \
 	  "lower the MTU or use path MTU discovery")                                               \
 	X(IP_OPTION, "ip-option-refused",                                                          \
-	  "source routing and unknown extension headers are refused")                              \
-	X(PROTOCOL, "protocol-not-allowed", "this IP protocol needs a rule without ports")         \
+	  "source routing, IPv6 routing headers and long chains of extension headers are refused") \
 	/* policy */                                                                               \
 	X(POLICY_DENIED, "policy-denied", "no rule allows this peer and port")                     \
 	X(DENY_RULE, "deny-rule", "a deny rule matches this peer and port")                        \
@@ -57,7 +56,8 @@
 	X(HTTP_H2, "http-got-http2",                                                               \
 	  "HTTP/2 or gRPC without TLS on a port with HTTP/1 rules: use HTTP/1.1 or an L4 rule")    \
 	X(HTTP_WEBSOCKET, "http-got-websocket",                                                    \
-	  "WebSocket frames after an upgrade that the server refused or no rule allows")           \
+	  "WebSocket frames: an upgrade that the server agreed to is not followed; use an L4 "     \
+	  "rule for this port")                                                                    \
 	X(HTTP_NOT_HTTP, "http-not-http",                                                          \
 	  "the bytes are not HTTP/1: use an L4 rule for this port")                                \
 	X(HTTP_VERSION, "http-version-refused", "only HTTP/1.0 and HTTP/1.1 are understood")       \
@@ -67,11 +67,11 @@
 	X(HTTP_HEADER, "http-bad-header", "a header line that servers read differently")           \
 	X(HTTP_FRAMING, "http-bad-framing",                                                        \
 	  "Content-Length or Transfer-Encoding is doubled, contradictory or malformed")            \
-	X(HTTP_HOST, "http-bad-host", "Host is missing, doubled, or differs from the target")      \
+	X(HTTP_HOST, "http-bad-host", "Host is missing or doubled")                                \
 	X(HTTP_CHUNK, "http-bad-chunk",                                                            \
 	  "a chunk size, extension or trailer that servers read differently")                      \
 	X(HTTP_HEAD_SIZE, "http-head-too-long", "the request head is longer than 32768 bytes")     \
-	X(HTTP_TUNNEL, "http-tunnel-refused", "CONNECT and Upgrade need a rule that allows them")  \
+	X(HTTP_TUNNEL, "http-tunnel-refused", "CONNECT would open a tunnel that nobody reads")     \
 	X(HTTP_PIPELINE, "http-too-many-pipelined",                                                \
 	  "more than 64 requests wait for their responses")
 

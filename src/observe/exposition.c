@@ -73,7 +73,7 @@ static void http(struct bf_text *t, const struct bpfast_metrics *m)
 		bf_text_printf(t, "bpfast_http_responses_total{class=\"%s\"} %llu\n", classes[i],
 			       (ull)m->http_responses[i]);
 	head(t, "http_latency_seconds", "histogram",
-	     "From the verdict on a request to the head of its response.");
+	     "From the verdict on a request to the end of its response.");
 	for (i = 0; i < BPFAST_LATENCY_BUCKETS; i++) {
 		total += m->http_latency[i];
 		if (i == BPFAST_LATENCY_BUCKETS - 1)

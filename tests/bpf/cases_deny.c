@@ -210,7 +210,12 @@ static void audit(void **state)
 	EXPECT(s->metrics.audited[BPFAST_R_HTTP_DENIED] == 1);
 	EXPECT(s->metrics.http_requests[BPFAST_V_AUDIT] == 1);
 	EXPECT(s->metrics.http_requests[BPFAST_V_DROPPED] == 0);
-	FORWARDED(client_says(&t, GET));
+	/* It is read on: every request of the connection gets its record. */
+	s = FORWARDED(client_says(&t, GET));
+	RECORDED(s, FORWARDED, NONE, "GET /ok");
+	s = FORWARDED(client_says(&t, BAD));
+	RECORDED(s, AUDIT, HTTP_DENIED, "GET /no");
+	EXPECT(s->metrics.http_requests[BPFAST_V_AUDIT] == 1);
 	/* Another connection is read from its beginning. */
 	t = TALK(.client_port = 40001);
 	talk_open(&t);
@@ -218,6 +223,7 @@ static void audit(void **state)
 	EXPECT(s->out.len == 14 + 40 + LEN(GET BAD GET)); /* not cut */
 	RECORDED(s, FORWARDED, NONE, "GET /ok");
 	RECORDED(s, AUDIT, HTTP_DENIED, "GET /no");
+	EXPECT(s->metrics.http_requests[BPFAST_V_FORWARDED] == 2);
 	t = TALK(.client_port = 40002);
 	talk_open(&t);
 	s = FORWARDED(client_says(&t, "\x16\3\1"));

@@ -320,7 +320,7 @@ static void inspected_from_now_on(void **state)
 /* What mode audit gave up on cannot be read when the policy is enforced: it is reset too. */
 static void enforced_after_audit(void **state)
 {
-	static const char bad[] = "GET /no HTTP/1.1\r\nHost: a\r\n\r\n";
+	static const char bad[] = "GET /ok HTTP/1.1\r\nHost : a\r\n\r\n";
 	struct talk t = TALK();
 
 	(void)state;

@@ -200,8 +200,6 @@ static const struct {
 	[R(SOURCE_NOT_OWN)] = {source_not_own},
 	[R(FRAGMENT)] = {fragment},
 	[R(IP_OPTION)] = {ip_option},
-	[R(PROTOCOL)] = {.not_producible = "kept for policies that say so of a protocol; such a "
-					   "packet is policy-denied today"},
 	[R(POLICY_DENIED)] = {policy_denied},
 	[R(DENY_RULE)] = {deny_rule},
 	[R(POLICY_REVOKED)] = {revoked},
