@@ -660,13 +660,13 @@ ARENA_GLOBAL int request_check_line(struct http_walk *w)
 	if (!w || w->reason == BPFAST_R_INTERNAL)
 		return 0;
 	if (w->reason) {
-		if (w->st.state > H1_END_LF) /* a body, which may have outlived its head's tables */
+		if (w->st.state > H1_END) /* a body, which may have outlived its head's tables */
 			request_tables(w);
 		w->rule_ref = RULESET_FIELD(w, ref);
 	} else if (w->st.state < H1_LINE_LF || w->audit) {
 		return 0;
 	}
-	if (!(w->st.bits & HB_LINE) || w->st.bits & HB_TRAILER || w->st.state > H1_END_LF)
+	if (!(w->st.bits & HB_LINE) || w->st.bits & HB_TRAILER || w->st.state > H1_END)
 		return 0;
 	if (request_match(w, HF_HOST) == SETS_NONE) {
 		w->rule_ref = RULESET_FIELD(w, ref);
