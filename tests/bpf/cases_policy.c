@@ -11,6 +11,7 @@
 	"  ingress:\n"                                                                             \
 	"  - toPorts: [{ports: [{port: \"53\", protocol: UDP}, {port: \"22\", protocol: TCP}]}]\n" \
 	"  - toPorts: [{ports: [{port: \"7000\", endPort: 7010, protocol: TCP}]}]\n"               \
+	"  - toPorts: [{ports: [{port: \"9\", protocol: SCTP}]}]\n"                                \
 	"  - fromEndpoints: [{matchLabels: {app: cart}}]\n"                                        \
 	"    toPorts: [{ports: [{port: \"80\", protocol: TCP}]}]\n"                                \
 	"  ingressDeny:\n"                                                                         \
@@ -47,6 +48,16 @@ static void decisions(void **state)
 		 R(DENY_RULE)},
 		{"deny, another port", TO_POD, PACKET(ETH(), IP4(.src = "198.51.100.7"), UDP()),
 		 OK},
+		{"allowed SCTP", TO_POD,
+		 PACKET(ETH(), IP4(.next = 132),
+			DATA("\x9c\x40\0\x09"
+			     "taggsumm")),
+		 OK},
+		{"SCTP to another port", TO_POD,
+		 PACKET(ETH(), IP4(.next = 132),
+			DATA("\0\x09\x9c\x40"
+			     "taggsumm")),
+		 R(POLICY_DENIED)},
 		{"egress is not isolated", FROM_POD,
 		 PACKET(POD_ETH, POD_IP4(), TCP(.dport = 9, .flags = SYN)), OK},
 		{"echo needs a rule without ports", TO_POD, PACKET(ETH(), IP4(), ICMP(8, 0)),
