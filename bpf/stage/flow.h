@@ -224,7 +224,7 @@ static __always_inline int sweep_soon(struct bpfast_sweep *s, int now)
 	__u64 time = bpf_ktime_get_coarse_ns();
 
 	if (!s)
-		return -1;
+		return 0; /* no memory for it now: the next flow asks again */
 	if (now) {
 		if (time - s->hurried_ns < SWEEP_NS / 4)
 			return 0;
@@ -233,7 +233,10 @@ static __always_inline int sweep_soon(struct bpfast_sweep *s, int now)
 	}
 	if (__sync_val_compare_and_swap(&s->due, 0, 1))
 		return 0;
-	return (int)bpf_timer_start(&s->timer, SWEEP_NS, 0);
+	if (!bpf_timer_start(&s->timer, SWEEP_NS, 0))
+		return 0;
+	s->due = 0; /* or nobody would ever start it */
+	return -1;
 }
 
 /* Marks a flow that ends: its patience becomes shorter, and its timer looks again when that is over. */

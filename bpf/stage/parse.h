@@ -229,8 +229,9 @@ ARENA_GLOBAL __u32 parse_ipv4(struct scratch *s, __u32 frame, __u32 len, __u32 l
 		return BPFAST_R_MALFORMED;
 	ihl = (*at(s, l3) & 15) * 4;
 	total = be16_at(s, l3 + 2);
-	/* A super-packet past 64 KiB says 0 (BIG TCP): then the frame tells. */
-	if (!total)
+	/* A super-packet past 64 KiB says 0 (BIG TCP): then the frame tells. Of any other
+	 * the receiver would read nothing. */
+	if (!total && frame - l3 > 0xffff)
 		total = frame - l3;
 	if (ihl < 20 || l3 + ihl > len || total < ihl || l3 + total > frame)
 		return BPFAST_R_MALFORMED;
@@ -275,7 +276,7 @@ ARENA_GLOBAL __u32 parse_ipv6(struct scratch *s, __u32 frame, __u32 len, __u32 l
 		return BPFAST_R_MALFORMED;
 	total = be16_at(s, l3 + 4);
 	/* A jumbogram of BIG TCP says 0: then the frame tells. */
-	total = total ? total + 40 : frame - l3;
+	total = total || frame - l3 <= 0xffff ? total + 40 : frame - l3;
 	if (l3 + total > frame)
 		return BPFAST_R_MALFORMED;
 	pkt->ip_version = 6;
