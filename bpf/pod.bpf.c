@@ -87,8 +87,8 @@ static __noinline int record_flow(struct hook *h, struct bpfast_flow *flow, __u3
 		.remote_identity = flow->remote_identity,
 	};
 
-	if (reason && reason < BPFAST_R_COUNT)
-		h->metrics->audited[reason]++;
+	if (reason)
+		count_reason(h->metrics->audited, reason);
 	return record(h, &r);
 }
 

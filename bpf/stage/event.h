@@ -11,6 +11,15 @@
 
 #define RECORD_WINDOW_NS 1000000000ull
 
+/* One more in a table by reason. */
+static __always_inline void count_reason(__u64 *table, __u32 reason)
+{
+	/* Or two comparisons become one of another register, which 6.1 does not follow. */
+	__asm__ volatile("" : "+r"(reason));
+	if (reason < BPFAST_R_COUNT)
+		table[reason]++;
+}
+
 struct record {
 	__u8 type; /* enum bpfast_event_type */
 	__u8 verdict;

@@ -15,8 +15,7 @@ static __always_inline int forward(struct hook *h)
 
 static __always_inline void count_drop(struct hook *h, __u32 reason)
 {
-	if (reason < BPFAST_R_COUNT)
-		h->metrics->dropped[h->egress & 1][reason]++;
+	count_reason(h->metrics->dropped[h->egress & 1], reason);
 }
 
 /* Drops the packet and records why. flow may be NULL. */

@@ -15,8 +15,7 @@
 /* mode audit: what would have been refused is only recorded. */
 static __noinline int count_audit(struct hook *h, struct bpfast_flow *flow, __u32 reason)
 {
-	if (reason < BPFAST_R_COUNT)
-		h->metrics->audited[reason]++;
+	count_reason(h->metrics->audited, reason);
 	h->metrics->http_requests[BPFAST_V_AUDIT]++;
 	h->scratch->walk.reason = reason;
 	return record_message(h, flow, BPFAST_EV_HTTP_REQUEST, 0);
@@ -27,8 +26,7 @@ static __noinline int refuse(struct hook *h, struct bpfast_flow *flow, __u32 rea
 {
 	if (!(flow->flags & BPFAST_FF_AUDIT))
 		return drop(h, reason, flow);
-	if (reason < BPFAST_R_COUNT)
-		h->metrics->audited[reason]++;
+	count_reason(h->metrics->audited, reason);
 	__sync_fetch_and_or(&flow->flags, BPFAST_FF_OPAQUE);
 	return forward(h);
 }
@@ -146,8 +144,7 @@ static __noinline int deny(struct __sk_buff *skb, struct hook *h, struct bpfast_
 
 	count_drop(h, reason);
 	h->metrics->http_requests[BPFAST_V_DROPPED]++;
-	if (reason < BPFAST_R_COUNT)
-		h->metrics->http_denied[reason]++;
+	count_reason(h->metrics->http_denied, reason);
 	w->reason = reason;
 	record_message(h, flow, BPFAST_EV_HTTP_REQUEST, 0);
 

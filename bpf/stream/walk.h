@@ -106,8 +106,8 @@ static long request_walk_step(__u32 i, struct walk_context *c)
 
 		c->flow->recorded = w->requests;
 		h->metrics->http_requests[audited ? BPFAST_V_AUDIT : BPFAST_V_FORWARDED]++;
-		if (audited && audited < BPFAST_R_COUNT)
-			h->metrics->audited[audited]++;
+		if (audited)
+			count_reason(h->metrics->audited, audited);
 		record_message(h, c->flow, BPFAST_EV_HTTP_REQUEST, 0);
 	}
 	return 0;
