@@ -253,7 +253,9 @@ static __always_inline void follow_close(struct hook *h, struct bpfast_flow *flo
 	/* A new connection on the ports of one that is over. */
 	if ((pkt->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN) {
 		if (flags & BPFAST_FF_RST || (flags & fins) == fins)
-			__sync_fetch_and_and(&flow->flags, ~(fins | BPFAST_FF_RST));
+			__sync_fetch_and_and(&flow->flags,
+					     ~(fins | BPFAST_FF_RST | BPFAST_FF_ANSWERED |
+					       BPFAST_FF_SEEN_REPLY));
 		return;
 	}
 	if (pkt->tcp_flags & TCP_RST)
@@ -261,6 +263,20 @@ static __always_inline void follow_close(struct hook *h, struct bpfast_flow *flo
 	if (pkt->tcp_flags & TCP_FIN)
 		flags |= from_client ? BPFAST_FF_FIN_FROM_CLIENT : BPFAST_FF_FIN_FROM_SERVER;
 	flow_mark(h, flow, flags);
+}
+
+/* A SYN-ACK opens nothing: an initiator with a forged address never goes on behind it. */
+static __noinline int seen_reply(struct hook *h, struct bpfast_flow *flow, int from_client)
+{
+	struct packet *pkt = &h->scratch->pkt;
+
+	if (!from_client)
+		__sync_fetch_and_or(&flow->flags, pkt->protocol == PROTO_TCP
+							  ? BPFAST_FF_ANSWERED
+							  : BPFAST_FF_SEEN_REPLY);
+	else if (flow->flags & BPFAST_FF_ANSWERED && !(pkt->tcp_flags & TCP_SYN))
+		__sync_fetch_and_or(&flow->flags, BPFAST_FF_SEEN_REPLY);
+	return 0;
 }
 
 static __always_inline int known_flow(struct __sk_buff *skb, struct hook *h,
@@ -286,8 +302,8 @@ static __always_inline int known_flow(struct __sk_buff *skb, struct hook *h,
 	}
 	if (pkt->flags & PKT_ICMP_ERROR)
 		return forward(h);
-	if (!from_client && !(flow->flags & BPFAST_FF_SEEN_REPLY))
-		__sync_fetch_and_or(&flow->flags, BPFAST_FF_SEEN_REPLY);
+	if (!(flow->flags & BPFAST_FF_SEEN_REPLY))
+		seen_reply(h, flow, from_client);
 	/* A SYN from the responder begins another connection: it needs its own permission. */
 	if (pkt->protocol == PROTO_TCP && !from_client &&
 	    (pkt->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN) {

@@ -154,7 +154,8 @@ static __always_inline void stream_begin(struct bpfast_flow *flow, __u32 seq)
 	flow->client.first = seq + 1;
 	flow->client.next = seq + 1;
 	flow->flags &= ~(BPFAST_FF_SYN_ACKED | BPFAST_FF_FIN_FROM_CLIENT | BPFAST_FF_RST |
-			 BPFAST_FF_FIN_FROM_SERVER | BPFAST_FF_DENIED | BPFAST_FF_RESET);
+			 BPFAST_FF_FIN_FROM_SERVER | BPFAST_FF_DENIED | BPFAST_FF_RESET |
+			 BPFAST_FF_ANSWERED | BPFAST_FF_SEEN_REPLY);
 	flow->requests = 0;
 	flow->responses = 0;
 	flow->recorded = 0;

@@ -30,7 +30,8 @@ enum bpfast_flow_flags {
 	BPFAST_FF_DENIED = 1 << 4, /* a request was denied; the flow only answers its client */
 	BPFAST_FF_RESET = 1 << 5, /* no 403: the flow was reset */
 	BPFAST_FF_OPAQUE = 1 << 6, /* audit only: cannot be followed any more */
-	BPFAST_FF_SEEN_REPLY = 1 << 7,
+	BPFAST_FF_SEEN_REPLY = 1 << 7, /* TCP: and the client went on behind it */
+	BPFAST_FF_ANSWERED = 1 << 20, /* TCP: the responder sent something */
 	BPFAST_FF_FIN_FROM_CLIENT = 1 << 8,
 	BPFAST_FF_FIN_FROM_SERVER = 1 << 9,
 	BPFAST_FF_RST = 1 << 10,
