@@ -97,12 +97,14 @@ struct kept {
 	char text[sizeof(((struct bpfast_flow *)0)->text)];
 	__u32 text_len, requests, responses, status;
 	__u64 head_requests;
+	__u32 audit;
 };
 
 /* What a stream of bytes came to. */
 struct outcome {
 	__u32 reason, requests, responses, status, state;
 	__u32 rule_ref; /* of the last request, or of the refusal */
+	__u32 audited; /* requests that only mode audit let pass */
 	char text[64];
 };
 
@@ -150,6 +152,8 @@ static void begin(const struct kept *k, __u32 len, uint8_t fill)
 	w->responses = k->responses;
 	w->head_requests = k->head_requests;
 	w->upgraded = 0;
+	w->audit = k->audit;
+	w->audited = BPFAST_R_NONE;
 }
 
 /* A parser that neither reads on nor changes its state would never end. */
@@ -181,12 +185,14 @@ static void judge(struct kept *k, const uint8_t *data, __u32 len, uint8_t fill, 
 		request_step(w);
 		if (!w->reason)
 			assert_progress(pos, state, &idle);
-		if (w->event == HE_HEAD)
+		if (w->event == HE_HEAD) {
 			out->rule_ref = w->rule_ref;
+			out->audited += w->audited != BPFAST_R_NONE;
+		}
 	}
 	assert_true(w->pos <= w->end);
-	if (!w->reason && (w->st.state == H1_METHOD || w->st.state == H1_TARGET) &&
-	    w->pos != w->text_pos)
+	if ((w->st.state == H1_METHOD || w->st.state == H1_TARGET) &&
+	    (w->pos != w->text_pos || w->reason))
 		request_text_keep(w);
 	request_check_line(w);
 	out->reason = w->reason;
@@ -267,6 +273,7 @@ static struct outcome whole(reader read, const struct kept *at, const void *byte
 static void assert_same(const char *what, const struct outcome *a, const struct outcome *b)
 {
 	if (a->reason != b->reason || a->rule_ref != b->rule_ref || a->status != b->status ||
+	    a->audited != b->audited ||
 	    (!a->reason &&
 	     (a->requests != b->requests || a->responses != b->responses || a->state != b->state)))
 		fail_msg("%s: %s, %u requests, %u responses, state %u; in pieces: %s, %u requests, "
@@ -369,6 +376,32 @@ static void over_the_window(void **state)
 				fail_msg("%s, %zu bytes into the window: %s", requests[i].what, at,
 					 bf_reason_word(out.reason));
 		}
+	}
+}
+
+/* Mode audit: what no rule allows is told and read on, what cannot be read ends the reading. */
+static void audit(void **state)
+{
+	const char bytes[] = "GET /ok" H "GET /no" H P "Content-Length: 3\r\n\r\nabc"
+			     "DELETE /ok" H "GET /ok" H;
+	struct kept k = {.audit = 1};
+	struct outcome a = whole(judge, &k, bytes, sizeof(bytes) - 1);
+
+	(void)state;
+	assert_int_equal(a.reason, BPFAST_R_NONE);
+	assert_int_equal(a.requests, 5);
+	assert_int_equal(a.audited, 2);
+	for (size_t cut = 0; cut < sizeof(bytes); cut++) {
+		struct outcome b = in_pieces(judge, &k, bytes, sizeof(bytes) - 1, &cut, 1, '\r');
+
+		assert_same("audit", &a, &b);
+	}
+	for (size_t i = 0; i < REQUEST_COUNT; i++) {
+		a = whole(judge, &k, requests[i].bytes, requests[i].n);
+		if (requests[i].reason == BPFAST_R_HTTP_DENIED)
+			assert_true(a.reason || a.audited);
+		else
+			assert_int_equal(a.reason, requests[i].reason);
 	}
 }
 
@@ -573,10 +606,15 @@ static void damaged_responses(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(table),	  cmocka_unit_test(every_split),
-		cmocka_unit_test(single_bytes),	  cmocka_unit_test(over_the_window),
-		cmocka_unit_test(head_limit),	  cmocka_unit_test(damaged_requests),
-		cmocka_unit_test(response_table), cmocka_unit_test(damaged_responses),
+		cmocka_unit_test(table),
+		cmocka_unit_test(every_split),
+		cmocka_unit_test(single_bytes),
+		cmocka_unit_test(over_the_window),
+		cmocka_unit_test(audit),
+		cmocka_unit_test(head_limit),
+		cmocka_unit_test(damaged_requests),
+		cmocka_unit_test(response_table),
+		cmocka_unit_test(damaged_responses),
 	};
 
 	return cmocka_run_group_tests_name("http1", tests, setup, NULL);
