@@ -302,6 +302,9 @@ static __always_inline int known_flow(struct __sk_buff *skb, struct hook *h,
 	}
 	if (pkt->flags & PKT_ICMP_ERROR)
 		return forward(h);
+	/* What the node began only the node goes on with, whoever has its address and ports. */
+	if (flow->flags & BPFAST_FF_HOST && from_client && !h->from_host)
+		return drop(h, BPFAST_R_POLICY_DENIED, flow);
 	if (!(flow->flags & BPFAST_FF_SEEN_REPLY))
 		seen_reply(h, flow, from_client);
 	/* A SYN from the responder begins another connection: it needs its own permission. */

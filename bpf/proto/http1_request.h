@@ -135,7 +135,7 @@ static __always_inline void request_method(struct http_walk *w)
 {
 	__u32 dfa = request_dfa(w, RULESET_FIELD(w, method_dfa_off));
 	__u32 pos = w->pos, limit = http_limit(w), n = w->st.value, state = w->st.dfa[0];
-	__u64 name = (__u64)w->st.dfa[2] << 32 | w->st.dfa[1];
+	__u64 name = (__u64)w->st.word << 32 | w->st.dfa[1];
 	struct arena_view view;
 
 	if (!arena_open(&view)) {
@@ -178,7 +178,7 @@ static __always_inline void request_method(struct http_walk *w)
 	w->st.value = n;
 	w->st.dfa[0] = state;
 	w->st.dfa[1] = (__u32)name;
-	w->st.dfa[2] = (__u32)(name >> 32);
+	w->st.word = (__u32)(name >> 32);
 	http_took(w, pos);
 }
 
@@ -216,7 +216,7 @@ static __always_inline void target_path_byte(struct http_walk *w, __u32 path, __
 	}
 	if (c == '/') {
 		/* "//host/path" is another host's path to some URL parsers (RFC 3986, section 4.2). */
-		if (w->st.bits & HB_SEGMENT && w->st.head_len == w->st.dfa[2] + 1) {
+		if (w->st.bits & HB_SEGMENT && w->st.head_len == w->st.word + 1) {
 			http_refuse(w, BPFAST_R_HTTP_TARGET);
 			return;
 		}
@@ -380,7 +380,7 @@ static __always_inline void request_target(struct http_walk *w)
 			http_refuse(w, BPFAST_R_HTTP_TARGET);
 		w->st.dfa[0] = path ? dfa_start(path) : 0;
 		w->st.dfa[1] = target ? dfa_start(target) : 0;
-		w->st.dfa[2] = w->st.head_len; /* where the target began */
+		w->st.word = w->st.head_len; /* where the target began */
 	}
 	if (w->st.bits & HB_ASTERISK) {
 		if (c == '*' && !(w->st.bits & HB_BLANK)) {

@@ -259,13 +259,16 @@ static __always_inline void flow_delete(struct hook *h)
 static __always_inline void flow_apply(struct hook *h, struct bpfast_flow *flow,
 				       const struct decision *d)
 {
-	__u32 flags = flow->flags & ~(BPFAST_FF_HTTP | BPFAST_FF_AUDIT);
+	const __u32 mask = BPFAST_FF_HTTP | BPFAST_FF_AUDIT;
+	__u32 flags = 0;
 
 	if (d->verdict == BPFAST_D_HTTP && h->scratch->key.protocol == PROTO_TCP)
 		flags |= BPFAST_FF_HTTP;
 	if (d->flags & BPFAST_DF_AUDIT)
 		flags |= BPFAST_FF_AUDIT;
-	flow->flags = flags;
+	/* The other direction may be setting other flags at this moment. */
+	__sync_fetch_and_and(&flow->flags, ~mask | flags);
+	__sync_fetch_and_or(&flow->flags, flags);
 	flow->remote_identity = d->remote_identity;
 	flow->ref = d->ref;
 	flow->ruleset = d->ruleset;

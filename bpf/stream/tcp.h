@@ -153,14 +153,31 @@ static __always_inline void stream_begin(struct bpfast_flow *flow, __u32 seq)
 	__builtin_memset(&flow->server.first, 0, sizeof(flow->server) - 4);
 	flow->client.first = seq + 1;
 	flow->client.next = seq + 1;
-	flow->flags &= ~(BPFAST_FF_SYN_ACKED | BPFAST_FF_FIN_FROM_CLIENT | BPFAST_FF_RST |
-			 BPFAST_FF_FIN_FROM_SERVER | BPFAST_FF_DENIED | BPFAST_FF_RESET |
-			 BPFAST_FF_ANSWERED | BPFAST_FF_SEEN_REPLY);
+	__sync_fetch_and_and(&flow->flags,
+			     ~(BPFAST_FF_SYN_ACKED | BPFAST_FF_FIN_FROM_CLIENT | BPFAST_FF_RST |
+			       BPFAST_FF_FIN_FROM_SERVER | BPFAST_FF_DENIED | BPFAST_FF_RESET |
+			       BPFAST_FF_ANSWERED | BPFAST_FF_SEEN_REPLY));
 	flow->requests = 0;
 	flow->responses = 0;
 	flow->recorded = 0;
 	flow->head_requests = 0;
 	flow->text_len = 0;
+}
+
+/* The same, while packets of the old connection may be under way on another CPU: they would
+ * put its state into the new one. */
+static __always_inline int stream_restart(struct bpfast_flow *flow, __u32 seq)
+{
+	if (stream_own(&flow->client))
+		return -1;
+	if (stream_own(&flow->server)) {
+		stream_release(&flow->client);
+		return -1;
+	}
+	stream_begin(flow, seq);
+	stream_release(&flow->server);
+	stream_release(&flow->client);
+	return 0;
 }
 
 static __always_inline __u32 stream_syn(struct __sk_buff *skb, struct hook *h,
@@ -172,21 +189,13 @@ static __always_inline __u32 stream_syn(struct __sk_buff *skb, struct hook *h,
 
 	if (pkt->payload_len)
 		return BPFAST_R_TCP_SYN_DATA;
-	/* Another SYN on an open connection changes nothing for us: the server answers it
-	 * with a challenge (RFC 5961). No data is judged before the SYN-ACK that fits. */
-	if (!(flow->flags & BPFAST_FF_SYN_ACKED) || over) {
-		/* Or a packet of the old connection, under way on another CPU, would put its
-		 * state into the new one. */
-		if (stream_own(&flow->client))
-			return BPFAST_R_STREAM_BUSY;
-		if (stream_own(&flow->server)) {
-			stream_release(&flow->client);
-			return BPFAST_R_STREAM_BUSY;
-		}
-		stream_begin(flow, pkt->seq);
-		stream_release(&flow->server);
-		stream_release(&flow->client);
-	}
+	/* Another SYN on an open connection changes nothing for us: the server answers it with a
+	 * challenge (RFC 5961, section 4), or, where it has lost the connection, with a SYN-ACK. No
+	 * data is judged before the SYN-ACK that fits. */
+	if (flow->flags & BPFAST_FF_SYN_ACKED && !over)
+		flow->server.other_syn = pkt->seq + 1;
+	else if (stream_restart(flow, pkt->seq))
+		return BPFAST_R_STREAM_BUSY;
 	return mptcp_neutralise(skb, h);
 }
 
@@ -197,8 +206,13 @@ static __always_inline __u32 stream_syn_ack(struct __sk_buff *skb, struct hook *
 
 	if (pkt->payload_len)
 		return BPFAST_R_TCP_SYN_DATA;
-	if (pkt->ack != flow->client.first)
-		return BPFAST_R_TCP_WINDOW;
+	if (pkt->ack != flow->client.first) {
+		/* A server that holds the old connection never sends this. */
+		if (pkt->ack != flow->server.other_syn || !(flow->flags & BPFAST_FF_SYN_ACKED))
+			return BPFAST_R_TCP_WINDOW;
+		if (stream_restart(flow, pkt->ack - 1))
+			return BPFAST_R_STREAM_BUSY;
+	}
 	if (!(flow->flags & BPFAST_FF_SYN_ACKED)) {
 		flow->server.first = pkt->seq + 1;
 		flow->server.next = pkt->seq + 1;
@@ -520,7 +534,8 @@ static __noinline int stream_server(struct __sk_buff *skb, struct hook *h, struc
 			bpf_loop(WALK_STEPS, response_walk_step, &c, 0);
 		w->st.owner = 1;
 		w->st.next = end;
-		w->st.highest_ack = st->highest_ack; /* the client's side writes it */
+		w->st.highest_ack = st->highest_ack; /* the client's side writes these */
+		w->st.other_syn = st->other_syn;
 		__builtin_memcpy(st, &w->st, sizeof(*st));
 		flow->responses = w->responses;
 	} else {

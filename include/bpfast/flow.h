@@ -49,7 +49,11 @@ struct bpfast_stream {
 	__u32 head_len; /* bytes of the current head so far */
 	__u64 body_left; /* bytes of body or chunk still to come; ~0: until close */
 	__u32 state; /* of the parser; see bpf/proto/http1.h */
-	__u32 dfa[3]; /* states of the automata that walk the current element */
+	__u32 dfa[2]; /* states of the automata that walk the current element */
+	union {
+		__u32 word; /* requests: more of the element: the method's letters, where the target began */
+		__u32 other_syn; /* responses: first data byte that another SYN of the client would make */
+	};
 	__u32 value; /* a number being read */
 	__u32 name; /* what the current header line is: BPFAST_HN_* | (slot + 1) << 8 */
 	__u32 bits; /* what the current head has said so far; see bpf/proto/http1.h */
