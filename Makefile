@@ -114,6 +114,8 @@ $(BUILD)/tests/unit/re2_oracle.o: tests/unit/re2_oracle.cc tests/unit/re2_oracle
 	$(Q)$(CXX) -std=c++17 -O2 -g -Wall -Wextra -Werror $(SANFLAGS) -c $< -o $@
 $(BUILD)/tests/unit/test_match_re2: $(BUILD)/tests/unit/re2_oracle.o
 $(BUILD)/tests/unit/test_match_re2: UNIT_LIBS = $(BUILD)/tests/unit/re2_oracle.o -lre2 -lstdc++
+# It compiles the kernel side's parser.
+$(BUILD)/tests/unit/test_http1: $(wildcard bpf/*/*.h) tests/bpf/requests.h
 $(BUILD)/tests/unit/test_match_memory $(BUILD)/tests/unit/test_compile_memory: UNIT_LIBS = -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc
 
 # What the BPF tests share lies beside them, without test_ in front.

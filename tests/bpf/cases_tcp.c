@@ -69,6 +69,32 @@ static void syn_with_another_number(void **state)
 	DENIED_403(&t, client_says(&t, BAD), HTTP_DENIED, sizeof(BAD) - 1);
 }
 
+/* The server lost the connection without a word: it answers the client's next SYN, and not before. */
+static void server_that_forgot(void **state)
+{
+	struct talk t = TALK(), again = TALK(.client_seq = 500000, .server_seq = 900000);
+
+	(void)state;
+	policy(WEB);
+	talk_open(&t);
+	FORWARDED(client_says(&t, "GET /ok HT"));
+	FORWARDED(CLIENT(&again, .flags = SYN, .ack = 0));
+	again.client_seq++;
+	/* A server that did not forget answers with a challenge; the old stream goes on. */
+	FORWARDED(SERVER(&t));
+	DROPPED(CLIENT(&again, .data = B(GET)), TCP_WINDOW);
+	DROPPED(SERVER(&again, .flags = SYN | ACK, .ack = 400001), TCP_WINDOW);
+	FORWARDED(client_says(&t, "TP/1.1\r\n"));
+	/* One that did begins anew. */
+	FORWARDED(SERVER(&again, .flags = SYN | ACK));
+	again.server_seq++;
+	FORWARDED(CLIENT(&again));
+	DROPPED(CLIENT(&t, .data = B("Host: a\r\n\r\n")), TCP_WINDOW);
+	FORWARDED(client_says(&again, GET));
+	FORWARDED(server_says(&again, REPLY));
+	DENIED_403(&again, client_says(&again, BAD), HTTP_DENIED, sizeof(BAD) - 1);
+}
+
 /* The same ports, at once, after an RST. */
 static void new_connection_after_reset(void **state)
 {
@@ -460,6 +486,7 @@ int cases_tcp(void)
 	const struct CMUnitTest tests[] = {
 		CASE(handshake),
 		CASE(syn_with_another_number),
+		CASE(server_that_forgot),
 		CASE(new_connection_after_reset),
 		CASE(reset_that_nobody_believes),
 		CASE(flags),
