@@ -557,4 +557,40 @@ static __always_inline void http_name_begin(struct http_walk *w)
 	w->st.bits &= ~HB_ELEMENT;
 }
 
+/*
+ * One step behind a head, of a request (strict) or a response. Returns 1 where a
+ * body of known length has ended. Behind the last chunk the state is H1_NAME, with
+ * HB_TRAILER.
+ */
+static __always_inline int http_body_step(struct http_walk *w, int strict)
+{
+	switch (w->st.state) {
+	case H1_BODY:
+		return http_skip(w);
+	case H1_CHUNK_SIZE:
+		http_chunk_size(w, strict);
+		break;
+	case H1_CHUNK_LF:
+		http_chunk_begin(w);
+		break;
+	case H1_CHUNK_DATA:
+		if (http_skip(w))
+			w->st.state = H1_CHUNK_CR;
+		break;
+	case H1_CHUNK_CR:
+		http_expect(w, '\r', H1_CHUNK_DATA_LF, BPFAST_R_HTTP_CHUNK);
+		break;
+	case H1_CHUNK_DATA_LF:
+		http_expect(w, '\n', H1_CHUNK_SIZE, BPFAST_R_HTTP_CHUNK);
+		http_chunk_next(w);
+		break;
+	default:
+		if (strict)
+			http_refuse(w, BPFAST_R_INTERNAL);
+		else /* until close, tunnel, unknown: nothing is read any more */
+			w->pos = w->end;
+	}
+	return 0;
+}
+
 #endif

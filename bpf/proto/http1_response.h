@@ -200,33 +200,14 @@ static __always_inline void response_step(struct http_walk *w)
 		if (!w->reason)
 			response_head_end(w);
 		break;
-	case H1_BODY:
-		if (http_skip(w))
+	default:
+		if (http_body_step(w, 0))
 			response_end(w);
-		break;
-	case H1_CHUNK_SIZE:
-		http_chunk_size(w, 0);
-		break;
-	case H1_CHUNK_LF:
-		http_chunk_begin(w);
-		if (w->st.bits & HB_TRAILER) { /* the body may have outlived its head's tables */
+		if (w->st.state ==
+		    H1_NAME) { /* a trailer: the body may have outlived its head's tables */
 			w->st.generation = w->generation;
 			w->st.image_off = w->image;
 		}
-		break;
-	case H1_CHUNK_DATA:
-		if (http_skip(w))
-			w->st.state = H1_CHUNK_CR;
-		break;
-	case H1_CHUNK_CR:
-		http_expect(w, '\r', H1_CHUNK_DATA_LF, BPFAST_R_HTTP_CHUNK);
-		break;
-	case H1_CHUNK_DATA_LF:
-		http_expect(w, '\n', H1_CHUNK_SIZE, BPFAST_R_HTTP_CHUNK);
-		http_chunk_next(w);
-		break;
-	default: /* until close, tunnel, unknown: nothing is read any more */
-		w->pos = w->end;
 	}
 	if (w->event == HE_MESSAGE)
 		w->responses++;
