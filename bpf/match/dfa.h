@@ -7,18 +7,29 @@
 #define DFA_CLASSES_OFF ((__u32) __builtin_offsetof(struct bpfast_image_dfa, class_of))
 #define DFA_TABLE_OFF ((__u32)sizeof(struct bpfast_image_dfa))
 
-/* The state that is left only to die; 0: none. */
-static __always_inline __u32 dfa_sink(__u32 dfa)
-{
-	return arena_u32(dfa + (__u32) __builtin_offsetof(struct bpfast_image_dfa, sink));
-}
-
 /* One byte further, in a loop: dfa is the automaton's arena offset, 0: no automaton. */
 static __always_inline __u32 dfa_step(const struct arena_view *v, __u32 dfa, __u32 state, __u8 byte)
 {
 	__u32 class = view_u8(v, dfa + DFA_CLASSES_OFF + byte);
 
 	return view_u32(v, dfa + DFA_TABLE_OFF + (state + 1 + class) * 4);
+}
+
+/* The same for what is read once a run. */
+static __always_inline __u32 dfa_start_at(const struct arena_view *v, __u32 dfa)
+{
+	return view_u32(v, dfa);
+}
+
+/* The state that is left only to die; 0: none. */
+static __always_inline __u32 dfa_sink_at(const struct arena_view *v, __u32 dfa)
+{
+	return view_u32(v, dfa + (__u32) __builtin_offsetof(struct bpfast_image_dfa, sink));
+}
+
+static __always_inline __u32 dfa_accept_at(const struct arena_view *v, __u32 dfa, __u32 state)
+{
+	return view_u32(v, dfa + DFA_TABLE_OFF + state * 4);
 }
 
 /* dfa: arena offset. */

@@ -485,7 +485,7 @@ ARENA_GLOBAL int http_line(struct http_walk *w, __u32 dfa)
 	if (pos >= limit)
 		return 0;
 	if (!(w->st.bits & HB_BEGUN)) {
-		state = dfa_start(dfa);
+		state = dfa_start_at(&view, dfa);
 		w->st.bits |= HB_BEGUN;
 		if (http_byte(w, pos) == '\r') {
 			pos++;
@@ -498,7 +498,7 @@ ARENA_GLOBAL int http_line(struct http_walk *w, __u32 dfa)
 			return 0;
 		}
 	}
-	sink = dfa_sink(dfa);
+	sink = dfa_sink_at(&view, dfa);
 	for (int i = 0; i < HTTP_RUN; i++) {
 		__u8 c;
 
@@ -519,7 +519,7 @@ ARENA_GLOBAL int http_line(struct http_walk *w, __u32 dfa)
 		http_refuse(w, BPFAST_R_HTTP_HEADER);
 	} else if (pos < limit && http_byte(w, pos) == ':') {
 		pos++;
-		name = dfa_accept(dfa, state);
+		name = dfa_accept_at(&view, dfa, state);
 		if ((name & 0xff) == BPFAST_HN_INVALID)
 			http_refuse(w, BPFAST_R_HTTP_HEADER);
 	} else if (pos < limit && state == sink && pos - w->pos < HTTP_RUN) {

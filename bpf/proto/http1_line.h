@@ -83,7 +83,7 @@ static __always_inline void request_method(struct http_walk *w)
 		return;
 	}
 	if (!n) {
-		state = dfa ? dfa_start(dfa) : 0;
+		state = dfa ? dfa_start_at(&view, dfa) : 0;
 		name = 0;
 	}
 	for (int i = 0; i < 33; i++) {
@@ -95,7 +95,7 @@ static __always_inline void request_method(struct http_walk *w)
 		pos++;
 		if (c == ' ' && n) {
 			if (dfa)
-				w->set[HF_METHOD] = dfa_accept(dfa, state);
+				w->set[HF_METHOD] = dfa_accept_at(&view, dfa, state);
 			if (name == 0x48454144) /* HEAD */
 				w->st.bits |= HB_HEAD;
 			else if (name == 0x4f5054494f4e53) /* OPTIONS */
@@ -307,8 +307,9 @@ ARENA_GLOBAL int target_run(struct http_walk *w, __u32 path, __u32 target, __u32
  */
 static __always_inline void request_target(struct http_walk *w)
 {
-	__u32 path = request_dfa(w, RULESET_FIELD(w, path_dfa_off));
-	__u32 target = request_dfa(w, RULESET_FIELD(w, target_dfa_off));
+	const struct bpfast_image_ruleset *rules = request_rules(w);
+	__u32 path = rules ? request_dfa(w, rules->path_dfa_off) : 0;
+	__u32 target = rules ? request_dfa(w, rules->target_dfa_off) : 0;
 	__u32 plain = target_plain(w);
 	__u8 c = http_byte(w, w->pos);
 

@@ -153,50 +153,63 @@ static __always_inline void request_value(struct http_walk *w)
 		http_value_skip(w);
 }
 
-/* Which sets the head led to, 16 header slots last. ~0: the field does not restrict. */
-static __always_inline __u32 request_set(const struct http_walk *w, __u32 field)
+/* One more set to be met: at once where a set is one word, as nearly always. */
+static __always_inline void request_meet(struct http_walk *w, __u32 set, __u64 *word)
 {
-	__u32 slot = field - HF_COUNT;
-
-	if (field < HF_HOST)
-		return w->set[field & 3];
-	if (field == HF_HOST) {
-		__u32 dfa = request_dfa(w, RULESET_FIELD(w, host_dfa_off));
-
-		/* No Host: the rules that do not ask for one. */
-		return w->set[HF_HOST] == HTTP_SET_UNSEEN && dfa ? dfa_accept(dfa, 0)
-								 : w->set[HF_HOST];
-	}
-	if (slot >= RULESET_FIELD(w, header_count))
-		return HTTP_SET_UNSEEN;
-	if (w->header_set[slot & (BPFAST_HEADER_SLOTS - 1)] != HTTP_SLOT_UNSEEN)
-		return w->header_set[slot & (BPFAST_HEADER_SLOTS - 1)];
-	return request_absent(w, slot);
+	if (w->sets.words == 1)
+		*word &= arena_u64(w->sets.base + set * 8);
+	else
+		sets_add(&w->sets, set);
 }
 
 /*
- * The first rule that all fields up to `fields` leave possible, or
- * SETS_NONE.
+ * The first rule that the request line leaves possible or, with `whole`, the
+ * whole head; or SETS_NONE.
  */
-static __always_inline __u32 request_match(struct http_walk *w, __u32 fields)
+static __always_inline __u32 request_match(struct http_walk *w, int whole)
 {
-	struct sets *sets = &w->sets;
+	const struct bpfast_image_ruleset *rules = request_rules(w);
+	__u64 word = ~0ull;
+	__u32 dfa[HF_COUNT], n;
 
-	sets->base = request_image(w) + RULESET_FIELD(w, set_off);
-	sets->words = RULESET_FIELD(w, words);
-	sets->count = 0;
-	for (__u32 i = 0; i < HF_COUNT + BPFAST_HEADER_SLOTS; i++) {
-		__u32 set;
+	if (!rules)
+		return SETS_NONE;
+	dfa[HF_METHOD] = rules->method_dfa_off;
+	dfa[HF_PATH] = rules->path_dfa_off;
+	dfa[HF_TARGET] = rules->target_dfa_off;
+	dfa[HF_HOST] = whole ? rules->host_dfa_off : 0;
+	w->sets.base = request_image(w) + rules->set_off;
+	w->sets.words = rules->words;
+	w->sets.count = 0;
+	for (int i = 0; i < HF_COUNT; i++) {
+		__u32 set = w->set[i];
 
-		if (i >= fields)
-			break;
-		set = request_set(w, i);
-		if (set != HTTP_SET_UNSEEN)
-			sets_add(sets, set);
-		else if (i < HF_HOST && arena_u32(w->st.ruleset_off + METHOD_DFA_OFF + i * 4))
-			return SETS_NONE; /* a field that rules read was not walked: never so */
+		if (!dfa[i])
+			continue;
+		if (set == HTTP_SET_UNSEEN) {
+			/* No Host: the rules that do not ask for one. Of the line all was walked, or
+			 * nothing is allowed. */
+			if (i != HF_HOST)
+				return SETS_NONE;
+			set = dfa_accept(request_image(w) + dfa[i], 0);
+		}
+		request_meet(w, set, &word);
 	}
-	return sets_first(sets, RULESET_FIELD(w, rule_count));
+	n = whole ? rules->header_count : 0;
+	for (__u32 slot = 0; slot < BPFAST_HEADER_SLOTS; slot++) {
+		__u32 set = w->header_set[slot];
+
+		if (slot >= n)
+			break;
+		request_meet(w, set == HTTP_SLOT_UNSEEN ? rules->header[slot].absent_set : set,
+			     &word);
+	}
+	n = rules->rule_count;
+	if (w->sets.words != 1)
+		return sets_first(&w->sets, n);
+	if (!word || sets_bit(word) >= n)
+		return SETS_NONE;
+	return sets_bit(word);
 }
 
 /* The LF of the empty line was read: the verdict, and what follows. */
@@ -211,7 +224,7 @@ static __always_inline void request_judge(struct http_walk *w)
 		http_refuse(w, BPFAST_R_HTTP_HOST);
 		return;
 	}
-	rule = request_match(w, HF_COUNT + RULESET_FIELD(w, header_count));
+	rule = request_match(w, 1);
 	if (rule == SETS_NONE && !w->audit) {
 		http_refuse(w, BPFAST_R_HTTP_DENIED);
 		return;
@@ -257,7 +270,7 @@ ARENA_GLOBAL int request_check_line(struct http_walk *w)
 	}
 	if (!(w->st.bits & HB_LINE) || w->st.bits & HB_TRAILER || w->st.state > H1_END)
 		return 0;
-	if (request_match(w, HF_HOST) == SETS_NONE) {
+	if (request_match(w, 0) == SETS_NONE) {
 		w->rule_ref = RULESET_FIELD(w, ref);
 		http_refuse(w, BPFAST_R_HTTP_DENIED);
 	}
@@ -307,10 +320,13 @@ ARENA_GLOBAL int request_end(struct http_walk *w)
 /* Header lines, as many as are at hand. */
 ARENA_GLOBAL int request_lines_step(struct http_walk *w)
 {
+	__u32 names;
+
 	if (!w)
 		return 0;
+	names = request_dfa(w, RULESET_FIELD(w, name_dfa_off));
 	for (int i = 0; i < HTTP_LINES; i++) {
-		http_lines(w, request_dfa(w, RULESET_FIELD(w, name_dfa_off)));
+		http_lines(w, names);
 		if (w->name == ~0u || w->reason)
 			break;
 		request_header(w, w->name);

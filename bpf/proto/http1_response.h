@@ -155,10 +155,13 @@ ARENA_GLOBAL int response_head_end(struct http_walk *w)
 /* Header lines, as many as are at hand. */
 ARENA_GLOBAL int response_lines_step(struct http_walk *w)
 {
+	__u32 names;
+
 	if (!w)
 		return 0;
+	names = response_names(w);
 	for (int i = 0; i < HTTP_LINES; i++) {
-		http_lines(w, response_names(w));
+		http_lines(w, names);
 		if (w->name == ~0u || w->reason)
 			break;
 		response_header(w, w->name);

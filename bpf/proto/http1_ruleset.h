@@ -9,8 +9,11 @@
 	arena_u32((w)->st.ruleset_off +                                                            \
 		  (__u32) __builtin_offsetof(struct bpfast_image_ruleset, member))
 
-/* The automata of HF_METHOD, HF_PATH and HF_TARGET stand in a row. */
-#define METHOD_DFA_OFF ((__u32) __builtin_offsetof(struct bpfast_image_ruleset, method_dfa_off))
+/* The same, whole: at least as many bytes can be read there. NULL never happens. */
+static __always_inline const struct bpfast_image_ruleset *request_rules(const struct http_walk *w)
+{
+	return arena_at(w->st.ruleset_off & ~7u);
+}
 
 /* The image in which the current head's ruleset lies: rulesets hold offsets from there. */
 static __always_inline __u32 request_image(const struct http_walk *w)
