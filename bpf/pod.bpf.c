@@ -327,7 +327,7 @@ static __always_inline int pod(struct __sk_buff *skb, __u8 egress)
 {
 	__u32 zero = 0, ifindex = skb->ifindex, reason;
 	struct bpfast_flow *flow;
-	struct hook h = {.egress = egress, .ifindex = ifindex};
+	struct hook h = {.egress = egress};
 	struct packet *pkt;
 	__u64 root;
 

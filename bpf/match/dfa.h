@@ -32,22 +32,26 @@ static __always_inline __u32 dfa_accept_at(const struct arena_view *v, __u32 dfa
 	return view_u32(v, dfa + DFA_TABLE_OFF + state * 4);
 }
 
-/* dfa: arena offset. */
+/* The same one at a time, outside of loops. */
 static __always_inline __u32 dfa_start(__u32 dfa)
 {
-	return arena_u32(dfa);
+	struct arena_view v;
+
+	return arena_open(&v) ? dfa_start_at(&v, dfa) : 0;
 }
 
 static __always_inline __u32 dfa_next(__u32 dfa, __u32 state, __u8 byte)
 {
-	__u32 class = arena_u8(dfa + DFA_CLASSES_OFF + byte);
+	struct arena_view v;
 
-	return arena_u32(dfa + DFA_TABLE_OFF + (state + 1 + class) * 4);
+	return arena_open(&v) ? dfa_step(&v, dfa, state, byte) : 0;
 }
 
 static __always_inline __u32 dfa_accept(__u32 dfa, __u32 state)
 {
-	return arena_u32(dfa + DFA_TABLE_OFF + state * 4);
+	struct arena_view v;
+
+	return arena_open(&v) ? dfa_accept_at(&v, dfa, state) : 0;
 }
 
 #endif

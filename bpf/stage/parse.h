@@ -24,7 +24,6 @@
 #define PROTO_ROUTING 43
 #define PROTO_FRAGMENT 44
 #define PROTO_ICMPV6 58
-#define PROTO_NONE 59
 #define PROTO_DSTOPTS 60
 #define PROTO_SCTP 132
 

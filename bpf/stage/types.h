@@ -76,7 +76,6 @@ struct hook {
 	const struct bpfast_endpoint *endpoint;
 	__u32 image; /* arena offset of the image in force */
 	__u32 generation;
-	__u32 ifindex;
 	__u8 egress; /* 1: from_pod, 0: to_pod */
 	__u8 from_host;
 };

@@ -392,9 +392,8 @@ static __noinline int stream_client(struct __sk_buff *skb, struct hook *h, struc
 			stream_release(st);
 			return refuse(h, flow, BPFAST_R_HTTP_HEADER);
 		}
-		if (pkt->tcp_flags & TCP_FIN && off == len) {
+		if (pkt->tcp_flags & TCP_FIN && off == len)
 			flow_mark(h, flow, BPFAST_FF_FIN_FROM_CLIENT);
-		}
 		stream_release(st);
 		return forward(h);
 	}
@@ -412,9 +411,8 @@ static __noinline int stream_client(struct __sk_buff *skb, struct hook *h, struc
 	}
 	if (!reason) {
 		walk_commit(h, flow, pkt->seq + len);
-		if (pkt->tcp_flags & TCP_FIN) {
+		if (pkt->tcp_flags & TCP_FIN)
 			flow_mark(h, flow, BPFAST_FF_FIN_FROM_CLIENT);
-		}
 		stream_release(st);
 		return forward(h);
 	}
@@ -496,9 +494,8 @@ static __noinline int stream_server(struct __sk_buff *skb, struct hook *h, struc
 	}
 	if (!len && !(pkt->tcp_flags & TCP_FIN))
 		return forward(h);
-	if (pkt->tcp_flags & TCP_FIN) {
+	if (pkt->tcp_flags & TCP_FIN)
 		flow_mark(h, flow, BPFAST_FF_FIN_FROM_SERVER);
-	}
 	if (!len || st->state >= H1_TUNNEL) {
 		stream_reach(st, end);
 		return forward(h);

@@ -16,8 +16,6 @@ enum bpfast_event_flags {
 	BPFAST_EF_REPLY = 1 << 1, /* the packet answers the flow's initiator */
 	BPFAST_EF_FROM_HOST = 1 << 2, /* sent by the node itself */
 	BPFAST_EF_TEXT_CUT = 1 << 3, /* text[] holds only the beginning */
-	BPFAST_EF_RESET = 1 << 4, /* the connection was reset */
-	BPFAST_EF_REPLIED = 1 << 5, /* a 403 was sent */
 };
 
 struct bpfast_event {

@@ -4,6 +4,7 @@
 
 #include <bpf/bpf.h>
 #include <errno.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -51,37 +52,38 @@ int bf_map_count(int map_fd, size_t key_size, size_t value_size, uint32_t *out)
 	return walk(map_fd, key_size, value_size, count, out);
 }
 
-static int remove_flows(void *arg, int map_fd, const uint8_t *keys, uint32_t n)
+/* What belongs to an endpoint: `slot` stands in the key. */
+struct owned {
+	size_t key_size;
+	size_t slot_at; /* where in the key, bytes */
+	uint16_t slot;
+};
+
+static int remove_owned(void *arg, int map_fd, const uint8_t *keys, uint32_t n)
 {
-	const struct bpfast_flow_key *key = (const void *)keys;
-	uint16_t slot = *(uint16_t *)arg;
+	const struct owned *o = arg;
 
-	for (uint32_t i = 0; i < n; i++)
-		if (key[i].endpoint == slot && bpf_map_delete_elem(map_fd, &key[i]) < 0 &&
-		    errno != ENOENT)
+	for (uint32_t i = 0; i < n; i++) {
+		const uint8_t *key = keys + i * o->key_size;
+
+		if (!memcmp(key + o->slot_at, &o->slot, sizeof(o->slot)) &&
+		    bpf_map_delete_elem(map_fd, key) < 0 && errno != ENOENT)
 			return -errno;
-	return 0;
-}
-
-static int remove_frags(void *arg, int map_fd, const uint8_t *keys, uint32_t n)
-{
-	const struct bpfast_frag_key *key = (const void *)keys;
-	uint16_t slot = *(uint16_t *)arg;
-
-	for (uint32_t i = 0; i < n; i++)
-		if (key[i].endpoint == slot && bpf_map_delete_elem(map_fd, &key[i]) < 0 &&
-		    errno != ENOENT)
-			return -errno;
+	}
 	return 0;
 }
 
 int bf_flows_remove(struct bf_datapath *dp, uint16_t slot)
 {
-	int ret = walk(dp->map[BF_MAP_FLOW], sizeof(struct bpfast_flow_key),
-		       sizeof(struct bpfast_flow), remove_flows, &slot);
+	struct owned flows = {sizeof(struct bpfast_flow_key),
+			      offsetof(struct bpfast_flow_key, endpoint), slot};
+	struct owned frags = {sizeof(struct bpfast_frag_key),
+			      offsetof(struct bpfast_frag_key, endpoint), slot};
+	int ret = walk(dp->map[BF_MAP_FLOW], flows.key_size, sizeof(struct bpfast_flow),
+		       remove_owned, &flows);
 
 	if (ret)
 		return ret;
-	return walk(dp->map[BF_MAP_FRAG], sizeof(struct bpfast_frag_key),
-		    sizeof(struct bpfast_frag), remove_frags, &slot);
+	return walk(dp->map[BF_MAP_FRAG], frags.key_size, sizeof(struct bpfast_frag), remove_owned,
+		    &frags);
 }
