@@ -9,6 +9,7 @@
 #include "bpfast/control.h"
 #include "bpfast/flow.h"
 #include "bpfast/metrics.h"
+#include "bpfast/retain.h"
 
 /* Policy images. One value of a power of two bytes and BPFAST_ARENA_GUARD more. */
 struct {
@@ -50,6 +51,34 @@ struct {
 	__type(key, __u32);
 	__type(value, struct bpfast_sweep);
 } bpfast_sweep SEC(".maps");
+
+/* The retention pool, its free chunks, and how many each endpoint (slot) holds. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, BPFAST_CHUNKS_DEFAULT); /* set before load */
+	__type(key, __u32);
+	__type(value, struct bpfast_chunk);
+} bpfast_chunk SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_STACK);
+	__uint(max_entries, BPFAST_CHUNKS_DEFAULT); /* set before load */
+	__uint(value_size, sizeof(__u32));
+} bpfast_free SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct bpfast_pool);
+} bpfast_pool SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, BPFAST_ENDPOINTS_MAX);
+	__type(key, __u32);
+	__type(value, __u32);
+} bpfast_held SEC(".maps");
 
 /* First fragment -> its ports, for the fragments that carry none. */
 struct {

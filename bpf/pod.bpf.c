@@ -12,7 +12,9 @@
 #include "stage/parse_quick.h"
 #include "stage/identity.h"
 #include "stage/flow.h"
-#include "stream/tcp.h"
+#include "stream/handshake.h"
+#include "stream/client.h"
+#include "stream/server.h"
 
 /* A stage has nothing to say: the next one decides. */
 #define GO_ON 100
@@ -196,7 +198,7 @@ static __noinline int judge_again(struct __sk_buff *skb, struct hook *h, struct 
 	flow_judge(h, egress, &d);
 	h->from_host = from_host;
 	if (is_deny(&d) && !(d.flags & BPFAST_DF_AUDIT)) {
-		flow_delete(h);
+		flow_delete(h, flow);
 		drop_decision(h, &d, egress, BPFAST_R_POLICY_REVOKED);
 		if (pkt->protocol != PROTO_TCP || pkt->flags & PKT_FRAGMENT ||
 		    pkt->flags & PKT_ICMP_ERROR)
@@ -210,7 +212,7 @@ static __noinline int judge_again(struct __sk_buff *skb, struct hook *h, struct 
 			__sync_fetch_and_or(&flow->flags, BPFAST_FF_OPAQUE);
 			return GO_ON;
 		}
-		flow_delete(h);
+		flow_delete(h, flow);
 		drop_decision(h, &d, egress, BPFAST_R_TCP_MIDSTREAM);
 		return pkt->flags & (PKT_FRAGMENT | PKT_ICMP_ERROR) ? HOOK_DROP
 								    : reset_both(skb, h);
@@ -293,7 +295,7 @@ static __always_inline int known_flow(struct __sk_buff *skb, struct hook *h,
 	}
 	if (flow->generation != h->generation) {
 		if (flow->flags & BPFAST_FF_MIDSTREAM) {
-			flow_delete(h);
+			flow_delete(h, flow);
 			return first_packet(skb, h);
 		}
 		way = judge_again(skb, h, flow);
@@ -314,7 +316,7 @@ static __always_inline int known_flow(struct __sk_buff *skb, struct hook *h,
 
 		if (!(flow->flags & BPFAST_FF_RST) && (flow->flags & fins) != fins)
 			return drop(h, BPFAST_R_TCP_FLAGS, flow);
-		flow_delete(h);
+		flow_delete(h, flow);
 		return first_packet(skb, h);
 	}
 	if (flow->flags & BPFAST_FF_HTTP)

@@ -104,11 +104,17 @@ rule comes into force.""",
     "tcp-data-on-syn": """\
 TCP Fast Open. The client's stack sends its SYN again without data after about a second. To save that second, turn Fast Open off in the client.""",
     "tcp-ahead-of-gap": """\
-A segment came before its predecessor, inside a request head or a body whose end is not known. It is dropped and TCP sends it
-again. Some of it is ordinary loss and reordering; a lot of it costs throughput of uploads.""",
+The end of the stream (FIN) came before bytes that are missing still. It is dropped and TCP sends it again: nobody knows yet whether it would
+end a head. Other segments that are ahead of a gap are forwarded and kept, see `retention-full`.""",
+    "tcp-retransmission-differs": """\
+A sequence number came twice with different bytes, before the server acknowledged it. What was judged holds; the second is dropped. TCP stacks do not do
+this: somebody makes segments by hand, to have one request judged and another executed.""",
+    "retention-full": """\
+Request heads, chunk framing and what was forwarded ahead of a gap are kept until the server acknowledges them: at most 128 KiB for a connection, a quarter
+of the pool for an endpoint. The segment is dropped and TCP sends it again. Under heavy loss a few are ordinary. Many mean that a server
+acknowledges nothing, or that the pool is too small for the number of requests in flight: setting `retain-mib`; `bpfast status` shows how full it is.""",
     "tcp-outside-stream": """\
-Data before the handshake was complete, a SYN-ACK that answers no SYN, a sequence number from before the connection's first byte, or an
-acknowledgement of what the server never sent or of less than before.""",
+Data before the handshake was complete, a SYN-ACK that answers no SYN, or a sequence number from before the connection's first byte.""",
     "tcp-flags-refused": """\
 A SYN with FIN or RST, data without ACK, a SYN-ACK from the client, the urgent flag (URG). No HTTP client does this.""",
     "tcp-mptcp-join": """\

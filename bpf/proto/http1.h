@@ -107,6 +107,8 @@ struct http_walk {
 	__u32 end; /* the payload ends here */
 	__u32 window_off; /* the payload's byte at window[0] */
 	__u32 window_len;
+	__u32 gap; /* body bytes are missing before `pos`; set by who walks */
+	__u32 read_to; /* behind the payload's last byte that was not body; set by who walks */
 	__u32 message; /* where in the payload the current message began; 0: before it */
 	__u32 reason; /* enum bpfast_reason; not NONE: refused */
 	__u32 event; /* enum http_event: what the last step ended */

@@ -50,24 +50,13 @@ static __always_inline void request_text(struct http_walk *w, __u32 pos)
 
 /*
  * The same where the line is not complete: at the end of the window or of the
- * segment, and where it is refused. Then the rest of the word at hand goes
- * along, for people.
+ * segment, and where it is refused. It ends at the byte that was refused, wherever
+ * segments end.
  */
 ARENA_GLOBAL int request_text_keep(struct http_walk *w)
 {
-	__u32 pos, limit;
-
-	if (!w)
-		return 0;
-	pos = w->pos;
-	limit = http_limit(w);
-	for (__u32 i = 0; i < sizeof(w->text) && w->reason; i++) {
-		if (pos >= limit || !http_is(http_byte(w, pos), HC_VALUE) ||
-		    http_byte(w, pos) == ' ')
-			break;
-		pos++;
-	}
-	request_text(w, pos);
+	if (w)
+		request_text(w, w->pos);
 	return 0;
 }
 

@@ -111,8 +111,12 @@ ARENA_GLOBAL int record_write(struct scratch *s, const struct record *r)
 	}
 	ev->text_len = (__u16)n;
 	__builtin_memset(ev->text, 0, sizeof(ev->text));
-	if (n)
-		__builtin_memcpy(ev->text, s->walk.text, sizeof(s->walk.text));
+	/* What lies behind the text in the scratch is of somebody else's request. */
+	for (__u32 i = 0; i < BPFAST_FLOW_TEXT; i++) {
+		if (i >= n)
+			break;
+		ev->text[i] = s->walk.text[i];
+	}
 	bpf_ringbuf_submit(ev, BPF_RB_NO_WAKEUP);
 	metrics->records_written++;
 	return 0;

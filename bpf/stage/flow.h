@@ -4,6 +4,7 @@
 /* The flow of a packet: its key, its life, and the L3/L4 decision it was made under. */
 #include "stage/parse.h"
 #include "stage/verdict.h"
+#include "stage/pool.h"
 #include "match/lookup.h"
 
 #define NSEC_PER_SEC 1000000000ull
@@ -155,14 +156,17 @@ static __always_inline __u64 flow_expire(void *map, struct bpfast_flow_key *key,
 	struct bpfast_control *control = bpf_map_lookup_elem(&bpfast_control, &zero);
 	struct bpfast_metrics *metrics = bpf_map_lookup_elem(&bpfast_metrics, &zero);
 	__u64 silent = bpf_ktime_get_coarse_ns() - flow->seen_ns, patience;
+	__u32 held = flow->held;
 
 	if (!control || !metrics)
 		return 0;
 	patience = flow_patience(control, key, flow);
 	if (silent < patience)
 		return patience - silent;
-	if (!bpf_map_delete_elem(map, key))
+	if (!bpf_map_delete_elem(map, key)) {
 		metrics->flows_closed++;
+		chunks_give(held, key);
+	}
 	return 0;
 }
 
@@ -184,7 +188,10 @@ static int flow_timer(void *map, struct bpfast_flow_key *key, struct bpfast_flow
 static long sweep_flow(void *map, struct bpfast_flow_key *key, struct bpfast_flow *flow,
 		       __u32 *left)
 {
-	if (flow_expire(map, key, flow) && flow->flags & BPFAST_FF_NO_TIMER)
+	if (!flow_expire(map, key, flow))
+		return 0;
+	chunks_reclaim(flow, key);
+	if (flow->flags & BPFAST_FF_NO_TIMER)
 		*left = 1;
 	return 0;
 }
@@ -249,10 +256,14 @@ static __noinline int flow_mark(struct hook *h, struct bpfast_flow *flow, __u32 
 				    0);
 }
 
-static __always_inline void flow_delete(struct hook *h)
+static __always_inline void flow_delete(struct hook *h, struct bpfast_flow *flow)
 {
-	if (!bpf_map_delete_elem(&bpfast_flow, &h->scratch->key))
+	__u32 held = flow->held;
+
+	if (!bpf_map_delete_elem(&bpfast_flow, &h->scratch->key)) {
 		h->metrics->flows_closed++;
+		chunks_give(held, &h->scratch->key);
+	}
 }
 
 /* Puts a decision into a flow. */

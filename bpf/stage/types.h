@@ -68,6 +68,12 @@ enum tcp_flags {
 	TCP_URG = 0x20,
 };
 
+/* Distance from a to b in sequence space (RFC 9293, section 3.4). */
+static __always_inline __s32 seq_diff(__u32 b, __u32 a)
+{
+	return (__s32)(b - a);
+}
+
 /* Everything about the packet in hand. Lives on the hook's stack. */
 struct hook {
 	struct scratch *scratch;
@@ -92,6 +98,18 @@ static __always_inline __u32 size_within(__u32 n, __u32 most)
 	return (n & (most - 1)) + 1;
 }
 
+/* Work on a flow's list of retained bytes; see stream/retain.h. */
+struct retain {
+	__u32 first; /* the list: index + 1 of its first chunk; 0: empty */
+	__u32 tag; /* of the flow */
+	__u32 endpoint; /* slot */
+	__u32 share; /* of the pool, chunks */
+	__u32 base; /* sequence number of the payload's first byte */
+	__u32 seq, end; /* the stream's bytes seq..end of the packet in hand */
+	__u32 prev, cur; /* where in the list: links */
+	__u32 reason; /* enum bpfast_reason */
+};
+
 /* Working memory of one packet: too large for the stack. Programs here never nest on a CPU. */
 struct scratch {
 	struct packet pkt;
@@ -99,6 +117,7 @@ struct scratch {
 	/* A flow being made; not of its type, for no timer may lie here. */
 	__u64 fresh[(sizeof(struct bpfast_flow) + 7) / 8];
 	struct http_walk walk;
+	struct retain retain;
 	__u64 now; /* CLOCK_MONOTONIC of this packet, 0: not asked for yet */
 	__u64 record_window_ns; /* the rate limit of records */
 	__u32 record_window_count;

@@ -121,6 +121,19 @@ static __noinline int reply_send(struct __sk_buff *skb, struct hook *h, struct b
 	return 0;
 }
 
+/* Does the server still owe a response to a request before the one that is refused? */
+static __always_inline int responses_owed(const struct bpfast_flow *flow, const struct http_walk *w)
+{
+	__u32 before = w->requests, asked = flow->requests;
+
+	/* Refused for its body, it was counted already: the server never has it whole. */
+	if (w->st.state > H1_END || w->st.bits & HB_TRAILER)
+		before--;
+	if ((__s32)(before - asked) < 0)
+		asked = before;
+	return (__s32)(asked - flow->responses) > 0;
+}
+
 /* Refuses the request in scratch->walk. The packet in hand holds its last bytes and nothing allowed. */
 static __noinline int deny(struct __sk_buff *skb, struct hook *h, struct bpfast_flow *flow,
 			   __u32 reason)
@@ -129,10 +142,14 @@ static __noinline int deny(struct __sk_buff *skb, struct hook *h, struct bpfast_
 	__u32 how = flow->on_deny, server = flow->server.state, next = flow->client.next;
 	__u32 ack = flow->server.next, server_ended = flow->flags & BPFAST_FF_FIN_FROM_SERVER;
 
-	if (how == BPFAST_ON_DENY_REPLY && server < H1_TUNNEL && !server_ended &&
-	    (flow->requests != flow->responses || server != H1_START)) {
-		/* An earlier request's response is still owed: the 403 would land inside it.
-		 * Held by dropping; the client's retransmission comes back to it. */
+	/*
+	 * Held by dropping, the client's retransmission comes back to it: where an earlier
+	 * request's response is still owed, for the 403 would land inside it; and where bytes of
+	 * an earlier body are on their way, for a reset would meet the server before them.
+	 */
+	if ((how == BPFAST_ON_DENY_REPLY && server < H1_TUNNEL && !server_ended &&
+	     (responses_owed(flow, w) || server != H1_START)) ||
+	    (flow->flags & BPFAST_FF_BODY_GAP && seq_diff(flow->server.acked, next) < 0)) {
 		count_drop(h, reason);
 		return HOOK_DROP;
 	}
@@ -148,6 +165,9 @@ static __noinline int deny(struct __sk_buff *skb, struct hook *h, struct bpfast_
 	w->reason = reason;
 	record_message(h, flow, BPFAST_EV_HTTP_REQUEST, 0);
 
+	/* From here on nothing of the client's passes. */
+	chunks_give(flow->held, &h->scratch->key);
+	flow->held = 0;
 	flow->reason = (__u8)reason;
 	flow->client.generation = w->st.generation;
 	flow->client.image_off = w->st.image_off;

@@ -16,6 +16,7 @@ struct walk_context {
 	struct __sk_buff *skb;
 	struct hook *hook;
 	struct bpfast_flow *flow;
+	__u32 end; /* of the payload: what lies behind is kept from packets before */
 };
 
 /* States that do not look at bytes. */
@@ -84,33 +85,6 @@ static __noinline int record_message(struct hook *h, struct bpfast_flow *flow, _
 		r.ref = 0;
 	}
 	return record(h, &r);
-}
-
-static long request_walk_step(__u32 i, struct walk_context *c)
-{
-	struct hook *h = c->hook;
-	struct http_walk *w = &h->scratch->walk;
-
-	if (w->pos >= w->end)
-		return 1;
-	if (!walk_blind(w->st.state) && walk_load(c->skb, h, w)) {
-		w->reason = BPFAST_R_INTERNAL;
-		return 1;
-	}
-	request_step(w);
-	if (w->reason)
-		return 1;
-	/* A packet that is cut or sent again is walked twice: each request is recorded once. */
-	if (w->event == HE_HEAD && (__s32)(w->requests - c->flow->recorded) > 0) {
-		__u32 audited = w->audited;
-
-		c->flow->recorded = w->requests;
-		h->metrics->http_requests[audited ? BPFAST_V_AUDIT : BPFAST_V_FORWARDED]++;
-		if (audited)
-			count_reason(h->metrics->audited, audited);
-		record_message(h, c->flow, BPFAST_EV_HTTP_REQUEST, 0);
-	}
-	return 0;
 }
 
 static __always_inline __u32 latency_bucket(__u64 ns)

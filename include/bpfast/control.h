@@ -27,7 +27,7 @@ struct bpfast_control {
 	__u32 other_idle_s; /* the same for UDP, SCTP, ICMP and the rest */
 	__u32 closed_s; /* seconds after FIN in both directions, or RST */
 	__u32 denied_s; /* seconds a denied flow answers its client */
-	__u32 pad;
+	__u32 retain_share; /* chunks of the retention pool that one endpoint's flows may hold */
 };
 
 static_assert(sizeof(struct bpfast_control) == 40, "control");

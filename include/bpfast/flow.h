@@ -31,6 +31,7 @@ enum bpfast_flow_flags {
 	BPFAST_FF_RESET = 1 << 5, /* no 403: the flow was reset */
 	BPFAST_FF_OPAQUE = 1 << 6, /* audit only: cannot be followed any more */
 	BPFAST_FF_SEEN_REPLY = 1 << 7, /* TCP: and the client went on behind it */
+	BPFAST_FF_BODY_GAP = 1 << 14, /* a segment passed a gap in a body that may be open still */
 	BPFAST_FF_ANSWERED = 1 << 20, /* TCP: the responder sent something */
 	BPFAST_FF_FIN_FROM_CLIENT = 1 << 8,
 	BPFAST_FF_FIN_FROM_SERVER = 1 << 9,
@@ -61,7 +62,7 @@ struct bpfast_stream {
 	__u32 image_off; /* where in the arena they begin */
 	union {
 		__u32 ruleset_off; /* requests: in the arena */
-		__u32 highest_ack; /* responses: what the client has acknowledged with data */
+		__u32 acked; /* responses: what the server has acknowledged of the requests */
 	};
 };
 
@@ -90,6 +91,7 @@ struct bpfast_flow {
 	__u32 responses; /* ended; written by the server's stream only */
 	__u64 head_requests; /* bit n % 64: request n was HEAD; 64 are told apart */
 	__u64 request_ns; /* when the last request was allowed */
+	__u32 held; /* first chunk of the retention pool, index + 1; 0: none. See pool.h */
 	__u32 text_len; /* more than fits: it was cut */
 	char text[BPFAST_FLOW_TEXT]; /* "METHOD TARGET" of the last request, for records */
 };

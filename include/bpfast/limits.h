@@ -32,6 +32,13 @@
 /* Different sets of rules to which the values of these headers lead. A flow keeps such a
  * number in 16 bits; 65535 stands for none. */
 #define BPFAST_HEADER_SETS_MAX 65535
+/* Bytes of one chunk of the retention pool (retain.h), and how many there are by default. */
+#define BPFAST_CHUNK_BYTES 1024
+#define BPFAST_CHUNKS_DEFAULT 32768
+/* Chunks that one flow may hold: 128 KiB. */
+#define BPFAST_FLOW_CHUNKS 128
+/* What one endpoint's flows may hold together: this part of the pool. */
+#define BPFAST_ENDPOINT_SHARE 4
 /* Bytes of a request or response head. */
 #define BPFAST_HEAD_MAX 32768
 /* Bytes of a whole prepared HTTP denial (head and body). */
@@ -39,7 +46,7 @@
 /* Bytes of "METHOD TARGET" kept for a record. */
 #define BPFAST_TEXT_MAX 128
 /* As many of them are kept in a flow. */
-#define BPFAST_FLOW_TEXT 60
+#define BPFAST_FLOW_TEXT 56
 /* Pipelined requests whose responses are told apart. */
 #define BPFAST_PIPELINE_MAX 64
 

@@ -45,6 +45,12 @@
 	X(TCP_SYN_DATA, "tcp-data-on-syn", "TCP Fast Open is not used on inspected connections")   \
 	X(TCP_GAP, "tcp-ahead-of-gap", "an earlier segment is missing; TCP sends again")           \
 	X(TCP_WINDOW, "tcp-outside-stream", "a sequence number that this stream cannot hold")      \
+	X(TCP_DIFFERS, "tcp-retransmission-differs",                                               \
+	  "bytes that were judged came again with other content; nobody's TCP does that by "       \
+	  "accident")                                                                              \
+	X(RETAIN_FULL, "retention-full",                                                           \
+	  "the flow, its endpoint or the node holds as many unacknowledged bytes as it may; TCP "  \
+	  "sends again. If it lasts raise retain-mib in the configuration; see bpfast status")     \
 	X(TCP_FLAGS, "tcp-flags-refused", "a flag combination that no sender makes")               \
 	X(TCP_MPTCP, "tcp-mptcp-join", "Multipath TCP cannot join an inspected connection")        \
 	X(TCP_CLOSED, "tcp-after-close", "data after the connection was denied or closed")         \

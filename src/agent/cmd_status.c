@@ -107,7 +107,7 @@ json_t *bf_status_json(struct bf_agent *a)
 	return json_pack(
 		"{s:{s:s, s:i, s:I, s:b, s:s, s:s, s:s, s:s}, s:{s:s, s:s, s:s, s:s, s:o, s:o},"
 		" s:i, s:{s:i, s:i, s:i, s:s}, s:I, s:I, s:I,"
-		" s:{s:I, s:I}, s:{s:I, s:I}, s:{s:I, s:I},"
+		" s:{s:I, s:I}, s:{s:I, s:I}, s:{s:I, s:I}, s:{s:I, s:I},"
 		" s:{s:I, s:I, s:I, s:I}, s:{s:I, s:I, s:I, s:I, s:I}, s:o, s:o}",
 		"agent", "version", BPFAST_VERSION, "pid", (int)getpid(), "uptime_seconds",
 		(json_int_t)now.tv_sec - (json_int_t)(a->start_ns / 1000000000u), "adopted",
@@ -123,9 +123,10 @@ json_t *bf_status_json(struct bf_agent *a)
 		(json_int_t)s.generation, "oldest_generation", (json_int_t)s.oldest_generation,
 		"flows", "used", (json_int_t)s.flows_used, "max", (json_int_t)s.flows_max, "arena",
 		"used_bytes", (json_int_t)s.arena_used, "max_bytes", (json_int_t)s.arena_bytes,
-		"attached", "used", (json_int_t)s.endpoints_used, "max",
-		(json_int_t)s.endpoints_max, "packets", "ingress",
-		(json_int_t)m.packets[BPFAST_INGRESS], "egress",
+		"retained", "used_bytes", (json_int_t)s.chunks_used * BPFAST_CHUNK_BYTES,
+		"max_bytes", (json_int_t)s.chunks_max * BPFAST_CHUNK_BYTES, "attached", "used",
+		(json_int_t)s.endpoints_used, "max", (json_int_t)s.endpoints_max, "packets",
+		"ingress", (json_int_t)m.packets[BPFAST_INGRESS], "egress",
 		(json_int_t)m.packets[BPFAST_EGRESS], "ingress_bytes",
 		(json_int_t)m.bytes[BPFAST_INGRESS], "egress_bytes",
 		(json_int_t)m.bytes[BPFAST_EGRESS], "http", "forwarded",

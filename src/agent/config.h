@@ -24,6 +24,7 @@ struct bf_config {
 	char *node_name; /* NULL: the host's name */
 	uint32_t flows; /* 0: default */
 	uint32_t arena_mib; /* 0: default */
+	uint32_t retain_mib; /* 0: default */
 	uint32_t records; /* kept in memory */
 	uint32_t records_per_second; /* per CPU, while nobody observes */
 	uint32_t tcp_idle_s, other_idle_s;

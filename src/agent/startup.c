@@ -151,6 +151,7 @@ int bf_startup(struct bf_agent *a, struct bf_error *err)
 		.pin_dir = a->config.pin_dir,
 		.flows = a->config.flows,
 		.arena_bytes = a->config.arena_mib << 20,
+		.chunks = (a->config.retain_mib << 20) / BPFAST_CHUNK_BYTES,
 		.force_clsact = a->config.force_clsact,
 	};
 	int *attached = NULL, r;

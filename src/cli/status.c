@@ -97,6 +97,8 @@ static int status(struct bf_cli *cli)
 		   num(json_object_get(s, "flows"), "max"), "");
 	print_fill("tables", num(json_object_get(s, "arena"), "used_bytes"),
 		   num(json_object_get(s, "arena"), "max_bytes"), " bytes");
+	print_fill("retained", num(json_object_get(s, "retained"), "used_bytes"),
+		   num(json_object_get(s, "retained"), "max_bytes"), " bytes");
 	print_traffic(s);
 	json_array_foreach (json_object_get(s, "warnings"), i, w) {
 		printf("%swarning: ", i ? "" : "\n");

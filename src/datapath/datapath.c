@@ -234,6 +234,7 @@ int bf_datapath_status(struct bf_datapath *dp, struct bf_datapath_status *out)
 	out->endpoints_max = BPFAST_ENDPOINTS_MAX;
 	out->arena_bytes = dp->arena_bytes;
 	out->arena_used = image ? image->size : 0;
+	out->chunks_max = dp->chunks_max;
 	out->generation = image ? image->generation : 0;
 	out->oldest_generation = dp->control->oldest_generation;
 	out->endpoints_other_layout = bf_layouts_endpoints(dp);
@@ -242,5 +243,7 @@ int bf_datapath_status(struct bf_datapath *dp, struct bf_datapath_status *out)
 	if (!ret)
 		ret = bf_map_count(dp->map[BF_MAP_ENDP], sizeof(uint32_t),
 				   sizeof(struct bpfast_endpoint), &out->endpoints_used);
+	if (!ret)
+		ret = bf_chunks_used(dp, &out->chunks_used);
 	return ret;
 }

@@ -21,6 +21,7 @@ struct bf_datapath_options {
 	const char *pin_dir; /* on a bpffs, made if missing (0700) */
 	uint32_t flows; /* 0: BPFAST_FLOWS_DEFAULT. Ignored on adoption */
 	uint32_t arena_bytes; /* 0: BPFAST_ARENA_DEFAULT. Ignored on adoption */
+	uint32_t chunks; /* of the retention pool; 0: BPFAST_CHUNKS_DEFAULT. Ignored on adoption */
 	bool force_clsact; /* as if the kernel had no TCX; for tests */
 };
 
@@ -70,6 +71,7 @@ struct bf_datapath_status {
 	uint32_t flows_used, flows_max;
 	uint32_t endpoints_used, endpoints_max;
 	uint32_t arena_used, arena_bytes; /* used: by the image in force */
+	uint32_t chunks_used, chunks_max; /* of the retention pool, BPFAST_CHUNK_BYTES each */
 	uint32_t generation, oldest_generation;
 	/* Still guarded by programs of another version, under the policy they had, until
 	 * they are attached anew; their flows are not carried over. */

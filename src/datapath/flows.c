@@ -82,6 +82,8 @@ int bf_flows_remove(struct bf_datapath *dp, uint16_t slot)
 	int ret = walk(dp->map[BF_MAP_FLOW], flows.key_size, sizeof(struct bpfast_flow),
 		       remove_owned, &flows);
 
+	if (!ret)
+		ret = bf_chunks_remove(dp, slot);
 	if (ret)
 		return ret;
 	return walk(dp->map[BF_MAP_FRAG], frags.key_size, sizeof(struct bpfast_frag), remove_owned,

@@ -22,6 +22,10 @@ enum bf_map {
 	BF_MAP_EVENTS,
 	BF_MAP_METRICS,
 	BF_MAP_SWEEP,
+	BF_MAP_CHUNK,
+	BF_MAP_FREE,
+	BF_MAP_POOL,
+	BF_MAP_HELD,
 	BF_MAPS,
 };
 
@@ -43,6 +47,7 @@ struct bf_datapath {
 	uint32_t arena_bytes;
 	struct bpfast_control *control; /* mapped */
 	uint32_t flows_max;
+	uint32_t chunks_max; /* of the retention pool */
 	int grace_outer, grace_inner; /* a map of maps and a map for it */
 	struct ring_buffer *ring;
 	void (*event_fn)(void *arg, const struct bpfast_event *ev);
@@ -156,6 +161,13 @@ const struct bpfast_arena_image *bf_arena_current(const struct bf_datapath *dp);
 
 /* Removes what belongs to an endpoint's slot from the flow and fragment tables. */
 int bf_flows_remove(struct bf_datapath *dp, uint16_t slot);
+
+/* --- chunks.c --- */
+
+/* How many chunks of the retention pool are in use. */
+int bf_chunks_used(const struct bf_datapath *dp, uint32_t *out);
+/* Gives back what an endpoint's flows held; they are removed, and no program runs for them. */
+int bf_chunks_remove(const struct bf_datapath *dp, uint16_t slot);
 int bf_map_count(int map_fd, size_t key_size, size_t value_size, uint32_t *count);
 
 #endif

@@ -22,12 +22,16 @@
 #define ARENA_MIN (64u << 10)
 #define ARENA_MAX (1u << 30)
 #define FLOWS_MAX (16u << 20)
+#define CHUNKS_MIN BPFAST_ENDPOINT_SHARE
+#define CHUNKS_MAX (4u << 20)
 
 const char *const bf_map_name[BF_MAPS] = {
 	[BF_MAP_ARENA] = "bpfast_arena",     [BF_MAP_CONTROL] = "bpfast_control",
 	[BF_MAP_ENDP] = "bpfast_endp",	     [BF_MAP_FLOW] = "bpfast_flow",
 	[BF_MAP_FRAG] = "bpfast_frag",	     [BF_MAP_EVENTS] = "bpfast_events",
 	[BF_MAP_METRICS] = "bpfast_metrics", [BF_MAP_SWEEP] = "bpfast_sweep",
+	[BF_MAP_CHUNK] = "bpfast_chunk",     [BF_MAP_FREE] = "bpfast_free",
+	[BF_MAP_POOL] = "bpfast_pool",	     [BF_MAP_HELD] = "bpfast_held",
 };
 
 const char *const bf_prog_pin[BF_DIRS] = {"from", "to"};
@@ -188,6 +192,8 @@ static int reuse_maps(struct bf_datapath *dp, struct pod_bpf *skel)
 			dp->arena_bytes = info.value_size - BPFAST_ARENA_GUARD;
 		if (!ret && m == BF_MAP_FLOW)
 			dp->flows_max = info.max_entries;
+		if (!ret && m == BF_MAP_CHUNK)
+			dp->chunks_max = info.max_entries;
 		if (!ret && bpf_map__reuse_fd(map, dp->map[m]) < 0)
 			ret = -errno;
 		if (ret)
@@ -201,6 +207,7 @@ static int size_maps(struct bf_datapath *dp, struct pod_bpf *skel,
 {
 	uint32_t arena = options->arena_bytes ? options->arena_bytes : BPFAST_ARENA_DEFAULT;
 	uint32_t flows = options->flows ? options->flows : BPFAST_FLOWS_DEFAULT;
+	uint32_t chunks = options->chunks ? options->chunks : BPFAST_CHUNKS_DEFAULT;
 
 	if (arena < ARENA_MIN || arena > ARENA_MAX || arena & (arena - 1))
 		return bf_err(err, -EINVAL,
@@ -209,9 +216,15 @@ static int size_maps(struct bf_datapath *dp, struct pod_bpf *skel,
 	if (flows > FLOWS_MAX)
 		return bf_err(err, -EINVAL, "flows is %u; the most is %u", flows, FLOWS_MAX);
 	dp->arena_bytes = arena;
+	if (chunks < CHUNKS_MIN || chunks > CHUNKS_MAX)
+		return bf_err(err, -EINVAL, "chunks is %u; it must be from %u to %u", chunks,
+			      CHUNKS_MIN, CHUNKS_MAX);
 	dp->flows_max = flows;
+	dp->chunks_max = chunks;
 	if (bpf_map__set_value_size(skel_map(skel, BF_MAP_ARENA), arena + BPFAST_ARENA_GUARD) < 0 ||
-	    bpf_map__set_max_entries(skel_map(skel, BF_MAP_FLOW), flows) < 0)
+	    bpf_map__set_max_entries(skel_map(skel, BF_MAP_FLOW), flows) < 0 ||
+	    bpf_map__set_max_entries(skel_map(skel, BF_MAP_CHUNK), chunks) < 0 ||
+	    bpf_map__set_max_entries(skel_map(skel, BF_MAP_FREE), chunks) < 0)
 		return bf_err(err, -errno, "cannot size the maps: %s", strerror(errno));
 	return 0;
 }

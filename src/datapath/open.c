@@ -65,8 +65,11 @@ static int pin_maps(struct bf_datapath *dp)
 	return ret;
 }
 
-static void set_defaults(struct bpfast_control *control)
+static void set_defaults(const struct bf_datapath *dp)
 {
+	struct bpfast_control *control = dp->control;
+
+	control->retain_share = dp->chunks_max / BPFAST_ENDPOINT_SHARE;
 	control->records_per_second = 1000;
 	control->tcp_idle_s = 21600;
 	control->other_idle_s = 120;
@@ -225,7 +228,7 @@ static int open_locked(struct bf_datapath *dp, const struct bf_datapath_options 
 	if (*adopted) {
 		ret = bf_arena_adopt(dp, err);
 	} else {
-		set_defaults(dp->control);
+		set_defaults(dp);
 		ret = bf_arena_init(dp);
 		if (!ret)
 			ret = pin_maps(dp);

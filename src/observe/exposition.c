@@ -105,6 +105,11 @@ static void tables(struct bf_text *t, const struct bpfast_metrics *m,
 	one(t, "arena_used_bytes", "gauge", "Bytes of policy tables in the kernel.", s->arena_used);
 	one(t, "arena_limit_bytes", "gauge", "Bytes of policy tables the kernel can hold.",
 	    s->arena_bytes);
+	one(t, "retained_bytes", "gauge",
+	    "Bytes of the retention pool in use: stream bytes that are not acknowledged yet.",
+	    (uint64_t)s->chunks_used * BPFAST_CHUNK_BYTES);
+	one(t, "retained_limit_bytes", "gauge", "Bytes of the retention pool.",
+	    (uint64_t)s->chunks_max * BPFAST_CHUNK_BYTES);
 	one(t, "attached_endpoints", "gauge", "Interfaces with our hooks.", s->endpoints_used);
 	one(t, "attached_endpoints_limit", "gauge", "Interfaces that can have our hooks.",
 	    s->endpoints_max);

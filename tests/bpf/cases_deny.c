@@ -257,7 +257,7 @@ static void audit_drops_nothing(void **state)
 			talk_open(&t);
 		}
 		if (i == 3) {
-			s = CLIENT(&t, .seq = t.client_seq + 9, .data = B(GET));
+			s = CLIENT(&t, .seq = t.client_seq + 9, .flags = ACK | FIN, .data = B(GET));
 			why = BPFAST_R_TCP_GAP;
 		} else if (i == 4) {
 			s = CLIENT(&t, .flags = PSH, .data = B(GET));
@@ -288,6 +288,28 @@ static void audit_drops_nothing(void **state)
 		FORWARDED(CLIENT(&t, .data = B(BAD)));
 		FORWARDED(SERVER(&t, .data = B(R200)));
 	}
+}
+
+/* Refused inside a body: its request was counted, yet nobody waits for an answer to it. */
+static void refused_in_a_body(void **state)
+{
+	struct talk t = TALK();
+
+	(void)state;
+	policy(RULES(""));
+	talk_open(&t);
+	FORWARDED(client_says(&t, "GET /ok HTTP/1.1\r\nHost: a\r\n"
+				  "Transfer-Encoding: chunked\r\n\r\n"));
+	DENIED_403(&t, client_says(&t, "5;a=b\r\nhello\r\n"), HTTP_CHUNK, 14);
+	/* With one before it that is still to be answered. */
+	t = TALK(.client_port = 40001);
+	talk_open(&t);
+	FORWARDED(client_says(&t, GET));
+	FORWARDED(client_says(&t, "GET /ok HTTP/1.1\r\nHost: a\r\n"
+				  "Transfer-Encoding: chunked\r\n\r\n"));
+	DROPPED(CLIENT(&t, .data = B("5;a=b\r\n")), HTTP_CHUNK);
+	FORWARDED(server_says(&t, R200));
+	DENIED_403(&t, client_says(&t, "5;a=b\r\n"), HTTP_CHUNK, 7);
 }
 
 /* --- DENIED, and the policy changes ------------------------------------------------------ */
@@ -338,6 +360,7 @@ int cases_deny(void)
 		CASE(audit),
 		CASE(audit_drops_nothing),
 		CASE(denied_and_a_new_policy),
+		CASE(refused_in_a_body),
 		CASE(node_is_not_inspected),
 	};
 

@@ -129,8 +129,25 @@ static const struct seen *gap(void)
 	struct talk t = TALK();
 
 	talk_open(&t);
-	t.client_seq++;
-	return client_says(&t, LINE);
+	return CLIENT(&t, .seq = t.client_seq + 1, .flags = ACK | FIN);
+}
+
+static const struct seen *differs(void)
+{
+	struct talk t = TALK();
+
+	talk_open(&t);
+	FORWARDED(CLIENT(&t, .data = B("GET /o")));
+	return CLIENT(&t, .data = B("GET /n"));
+}
+
+static const struct seen *retain_full(void)
+{
+	struct talk t = TALK();
+
+	control()->retain_share = 0;
+	talk_open(&t);
+	return client_says(&t, "GET /o");
 }
 
 static const struct seen *window(void)
@@ -211,6 +228,8 @@ static const struct {
 	[R(TCP_MIDSTREAM)] = {midstream},
 	[R(TCP_SYN_DATA)] = {syn_data},
 	[R(TCP_GAP)] = {gap},
+	[R(TCP_DIFFERS)] = {differs},
+	[R(RETAIN_FULL)] = {retain_full},
 	[R(TCP_WINDOW)] = {window},
 	[R(TCP_FLAGS)] = {flags},
 	[R(TCP_MPTCP)] = {mptcp},

@@ -82,7 +82,7 @@ static void server_that_forgot(void **state)
 	again.client_seq++;
 	/* A server that did not forget answers with a challenge; the old stream goes on. */
 	FORWARDED(SERVER(&t));
-	DROPPED(CLIENT(&again, .data = B(GET)), TCP_WINDOW);
+	DROPPED(CLIENT(&again, .data = B(GET)), TCP_GAP);
 	DROPPED(SERVER(&again, .flags = SYN | ACK, .ack = 400001), TCP_WINDOW);
 	FORWARDED(client_says(&t, "TP/1.1\r\n"));
 	/* One that did begins anew. */
@@ -179,12 +179,20 @@ static void gap_in_a_head(void **state)
 	(void)state;
 	policy(WEB);
 	talk_open(&t);
-	DROPPED(CLIENT(&t, .seq = t.client_seq + 8, .data = B("HTTP/1.1\r\nHost: a\r\n\r\n")),
-		TCP_GAP);
-	DROPPED(CLIENT(&t, .seq = t.client_seq + 1, .data = B("x")), TCP_GAP);
+	/* Kept, so it may go: the server cannot read it before the gap is filled. */
+	FORWARDED(CLIENT(&t, .seq = t.client_seq + 8, .data = B("HTTP/1.1\r\nHost: a\r\n\r\n")));
+	DROPPED(CLIENT(&t, .seq = t.client_seq + 7, .data = B(" http")), TCP_DIFFERS);
+	/* Nobody knows yet whether it would end a head. */
 	DROPPED(CLIENT(&t, .seq = t.client_seq + 1, .flags = ACK | FIN), TCP_GAP);
-	FORWARDED(client_says(&t, "GET /ok "));
-	FORWARDED(client_says(&t, "HTTP/1.1\r\nHost: a\r\n\r\n"));
+	RECORDED(FORWARDED(client_says(&t, "GET /ok ")), FORWARDED, NONE, "GET /ok");
+	FORWARDED(CLIENT(&t, .data = B("HTTP/1.1\r\nHost: a\r\n\r\n"))); /* the same, late */
+	t.client_seq += 21;
+	FORWARDED(server_says(&t, REPLY));
+	/* What fills the gap is refused with what is behind it. */
+	FORWARDED(
+		CLIENT(&t, .seq = t.client_seq + 4, .data = B("/no HTTP/1.1\r\nHost: a\r\n\r\n")));
+	DENIED_403(&t, CLIENT(&t, .data = B("GET ")), HTTP_DENIED, 4);
+	EXPECT(chunks_held() == 0);
 }
 
 #define POST_100 "POST /ok HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n"
@@ -199,7 +207,7 @@ static void gap_in_a_body(void **state)
 	policy(WEB);
 	talk_open(&t);
 	FORWARDED(client_says(&t, POST_100));
-	DROPPED(CLIENT(&t, .seq = t.client_seq + 101, .data = B("GET")), TCP_GAP);
+	FORWARDED(CLIENT(&t, .seq = t.client_seq + 101, .data = B("ET")));
 	FORWARDED(CLIENT(&t, .seq = t.client_seq + 40, .data = B(TEN)));
 	FORWARDED(CLIENT(&t, .seq = t.client_seq + 20, .data = B(TEN)));
 	FORWARDED(CLIENT(&t, .data = B(TEN TEN)));
@@ -219,8 +227,11 @@ static void at_the_edge_of_a_body(void **state)
 	talk_open(&t);
 	FORWARDED(client_says(&t, POST_100));
 	FORWARDED(server_says(&t, REPLY));
-	/* The body's last byte lies just before this request. */
+	/* The body's last byte lies just before this request. While it is on its way the answer
+	 * waits: a reset would meet the server before the body. */
 	t.client_seq += 100;
+	DROPPED(CLIENT(&t, .data = B(BAD)), HTTP_DENIED);
+	FORWARDED(SERVER(&t));
 	DENIED_403(&t, CLIENT(&t, .data = B(BAD)), HTTP_DENIED, sizeof(BAD) - 1);
 }
 
@@ -261,6 +272,7 @@ static void outside_the_stream(void **state)
 	FORWARDED(CLIENT(&t, .seq = 1000));
 	DROPPED(CLIENT(&t, .seq = 0x80001000, .data = B(GET)), TCP_WINDOW);
 	FORWARDED(client_says(&t, GET));
+	FORWARDED(SERVER(&t));
 	FORWARDED(CLIENT(&t, .seq = t.client_seq - 1, .data = B("\0")));
 }
 
@@ -291,8 +303,6 @@ static void long_body(void **state)
 	talk_open(&t);
 	FORWARDED(client_says(&t,
 			      "GET /ok HTTP/1.1\r\nHost: a\r\nContent-Length: 8589934592\r\n\r\n"));
-	/* No window is that wide. */
-	DROPPED(CLIENT(&t, .seq = t.client_seq + step + 1, .data = B("body")), TCP_GAP);
 	for (uint32_t i = 0; i < 7; i++) {
 		FORWARDED(CLIENT(&t, .seq = t.client_seq + step - 4, .data = B("body")));
 		t.client_seq += step;
@@ -313,7 +323,7 @@ static void after_fin(void **state)
 	talk_open(&t);
 	FORWARDED(CLIENT(&t, .flags = ACK | FIN | PSH, .data = B(GET)));
 	t.client_seq += sizeof(GET);
-	DROPPED(CLIENT(&t, .data = B(GET)), TCP_GAP);
+	FORWARDED(CLIENT(&t, .data = B(GET))); /* kept; a stream ends at its FIN */
 	FORWARDED(server_says(&t, REPLY)); /* half closed: the answer still comes */
 	FORWARDED(CLIENT(&t));
 	FORWARDED(server_closes(&t));
@@ -334,21 +344,113 @@ static void fin_in_a_head(void **state)
 	FORWARDED(CLIENT(&t, .flags = ACK | FIN, .data = B("\r\n")));
 }
 
-/* A server may throw away what acknowledges bytes that it never sent: then it was never judged. */
-static void odd_acknowledgements(void **state)
+/*
+ * Much makes a server throw away a segment, unread: a bad checksum, an old timestamp, an
+ * acknowledgement of what it never sent. So what was judged may come again, and is the same.
+ */
+static void one_byte_one_value(void **state)
+{
+	struct talk t = TALK();
+	uint32_t begin;
+
+	(void)state;
+	policy(WEB);
+	talk_open(&t);
+	FORWARDED(CLIENT(&t, .ack = t.server_seq + 9, .data = B(GET)));
+	EXPECT(chunks_held() == 1);
+	DROPPED(CLIENT(&t, .data = B(BAD)), TCP_DIFFERS);
+	DROPPED(CLIENT(&t, .data = B("GET /ok HTTP/1.1\r\nHost: b\r\n\r\n")), TCP_DIFFERS);
+	DROPPED(CLIENT(&t, .seq = t.client_seq + 5, .data = B("n")), TCP_DIFFERS);
+	DROPPED(CLIENT(&t, .seq = t.client_seq + sizeof(GET) - 2, .data = B("\rGET ")),
+		TCP_DIFFERS);
+	FORWARDED(CLIENT(&t, .data = B(GET)));
+	FORWARDED(CLIENT(&t, .seq = t.client_seq + 5, .data = B("ok")));
+	begin = t.client_seq;
+	t.client_seq += sizeof(GET) - 1;
+	FORWARDED(client_says(&t, GET));
+	FORWARDED(CLIENT(&t, .seq = begin, .data = B(GET GET)));
+	/* What the server has, it does not read again: then it may say anything. */
+	FORWARDED(server_says(&t, REPLY REPLY));
+	FORWARDED(CLIENT(&t));
+	EXPECT(chunks_held() == 0);
+	FORWARDED(CLIENT(&t, .seq = begin, .data = B(BAD)));
+	DENIED_403(&t, client_says(&t, BAD), HTTP_DENIED, sizeof(BAD) - 1);
+}
+
+/* Bodies are not kept: they are what they are wherever they come from. */
+static void bodies_are_not_kept(void **state)
 {
 	struct talk t = TALK();
 
 	(void)state;
 	policy(WEB);
 	talk_open(&t);
-	DROPPED(CLIENT(&t, .ack = t.server_seq + 1, .data = B(GET)), TCP_WINDOW);
-	DROPPED(CLIENT(&t, .ack = t.server_seq - 1, .data = B(GET)), TCP_WINDOW);
-	FORWARDED(client_says(&t, GET));
-	FORWARDED(server_says(&t, REPLY));
-	FORWARDED(client_says(&t, GET));
-	DROPPED(CLIENT(&t, .ack = t.server_seq - 5, .data = B(GET)), TCP_WINDOW);
-	FORWARDED(client_says(&t, GET));
+	FORWARDED(client_says(&t, POST_100));
+	FORWARDED(SERVER(&t));
+	for (int i = 0; i < 9; i++)
+		FORWARDED(client_says(&t, TEN));
+	FORWARDED(CLIENT(&t, .seq = t.client_seq - 90, .data = B(BAD)));
+	EXPECT(chunks_held() <= 1);
+	FORWARDED(client_says(&t, TEN GET));
+	DROPPED(CLIENT(&t, .seq = t.client_seq - 20, .data = B("x")), TCP_DIFFERS);
+	FORWARDED(CLIENT(&t, .seq = t.client_seq - (sizeof(GET) - 1) - 1, .data = B("x")));
+}
+
+#define CHUNKED "POST /ok HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+/* A lost segment held the end of one chunk and the size of the next. */
+static void gap_in_chunks(void **state)
+{
+	struct talk t = TALK();
+	uint32_t lost;
+
+	(void)state;
+	policy(WEB);
+	talk_open(&t);
+	FORWARDED(client_says(&t, CHUNKED "a\r\n01234"));
+	lost = t.client_seq;
+	t.client_seq += 11;
+	FORWARDED(client_says(&t, TEN));
+	FORWARDED(client_says(&t, TEN "\r\n0\r\n\r\n" GET));
+	DROPPED(CLIENT(&t, .seq = lost + 12, .data = B("x")), TCP_DIFFERS);
+	RECORDED(FORWARDED(CLIENT(&t, .seq = lost, .data = B("56789\r\n14\r\n"))), FORWARDED, NONE,
+		 "GET /ok");
+	FORWARDED(server_says(&t, REPLY REPLY));
+	DENIED_403(&t, client_says(&t, BAD), HTTP_DENIED, sizeof(BAD) - 1);
+}
+
+/* More than a flow may hold is not forwarded, and never unread. */
+static void no_room(void **state)
+{
+	char kilo[1024];
+	struct talk t = TALK();
+	uint32_t begin;
+	int i;
+
+	(void)state;
+	memset(kilo, 'x', sizeof(kilo));
+	policy(WEB);
+	talk_open(&t);
+	begin = t.client_seq;
+	t.client_seq += 4;
+	for (i = 0; i < BPFAST_FLOW_CHUNKS; i++, t.client_seq += 1024)
+		FORWARDED(CLIENT(&t, .data = ((struct bytes){kilo, 1024})));
+	DROPPED(CLIENT(&t, .data = ((struct bytes){kilo, 1024})), RETAIN_FULL);
+	FORWARDED(CLIENT(&t, .seq = begin + 4, .data = ((struct bytes){kilo, 1024})));
+	EXPECT(chunks_held() == BPFAST_FLOW_CHUNKS);
+	t.client_seq = begin;
+	DENIED_403(&t, CLIENT(&t, .data = B("GET ")), HTTP_TARGET, 4);
+	EXPECT(chunks_held() == 0);
+	/* And all flows of an endpoint together. */
+	control()->retain_share = 2;
+	for (i = 0; i < 3; i++) {
+		t = TALK(.client_port = (uint16_t)(50000 + i));
+		talk_open(&t);
+		if (i < 2)
+			FORWARDED(client_says(&t, GET));
+		else
+			DROPPED(CLIENT(&t, .data = B(GET)), RETAIN_FULL);
+	}
 }
 
 /* Another CPU holds the stream and does not let go. */
@@ -500,7 +602,10 @@ int cases_tcp(void)
 		CASE(long_body),
 		CASE(after_fin),
 		CASE(fin_in_a_head),
-		CASE(odd_acknowledgements),
+		CASE(one_byte_one_value),
+		CASE(bodies_are_not_kept),
+		CASE(gap_in_chunks),
+		CASE(no_room),
 		CASE(busy),
 		CASE(mp_capable),
 		CASE(mp_join),

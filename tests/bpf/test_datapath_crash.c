@@ -33,8 +33,11 @@ static void die_here(const char *step)
 /* No cmocka in here: it is the child. */
 static void agents_life(bool force_clsact, int a, int b)
 {
-	struct bf_datapath_options o = {
-		.pin_dir = PIN, .flows = 64, .arena_bytes = 64 << 10, .force_clsact = force_clsact};
+	struct bf_datapath_options o = {.pin_dir = PIN,
+					.flows = 64,
+					.arena_bytes = 64 << 10,
+					.chunks = 64,
+					.force_clsact = force_clsact};
 	struct bpfast_endpoint e = {.slot = 1}, f = {.slot = 2};
 	struct bf_datapath *dp;
 
@@ -74,8 +77,11 @@ static void assert_image_is_whole(struct bf_datapath *dp)
 
 static void judge(bool force_clsact, int a, int b)
 {
-	struct bf_datapath_options o = {
-		.pin_dir = PIN, .flows = 64, .arena_bytes = 64 << 10, .force_clsact = force_clsact};
+	struct bf_datapath_options o = {.pin_dir = PIN,
+					.flows = 64,
+					.arena_bytes = 64 << 10,
+					.chunks = 64,
+					.force_clsact = force_clsact};
 	struct bf_datapath_status st;
 	struct bf_datapath *dp;
 	uint32_t guarded;

@@ -201,6 +201,7 @@ static inline struct bf_datapath *dp_open(bool force_clsact, bool expect_adopted
 	struct bf_datapath_options o = {.pin_dir = PIN,
 					.flows = 1024,
 					.arena_bytes = 64 << 10,
+					.chunks = 64,
 					.force_clsact = force_clsact};
 	struct bf_error err = {{0}};
 	struct bf_datapath *dp = NULL;

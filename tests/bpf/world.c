@@ -102,6 +102,8 @@ int world_enter(void **state)
 	if (w.host_tap < 0 || w.pod_tap < 0 || w.cpus < 1 || !w.skel)
 		return -1;
 	bpf_map__set_max_entries(w.skel->maps.bpfast_flow, FLOWS);
+	bpf_map__set_max_entries(w.skel->maps.bpfast_chunk, CHUNKS);
+	bpf_map__set_max_entries(w.skel->maps.bpfast_free, CHUNKS);
 	bpf_map__set_value_size(w.skel->maps.bpfast_arena, ARENA + BPFAST_ARENA_GUARD);
 	w.skel->rodata->bpfast_arena_mask = ARENA - 1;
 	if (pod_bpf__load(w.skel))
@@ -134,6 +136,31 @@ static void map_clear(struct bpf_map *map)
 		assert_int_equal(bpf_map_delete_elem(bpf_map__fd(map), key), 0);
 }
 
+/* Flows that user space removes leave their chunks: the pool is put back as it was made. */
+static void pool_clear(void)
+{
+	struct bpfast_pool pool = {0};
+	uint32_t zero = 0, index, none = 0;
+
+	while (!bpf_map_lookup_and_delete_elem(bpf_map__fd(w.skel->maps.bpfast_free), NULL, &index))
+		;
+	assert_int_equal(
+		bpf_map_update_elem(bpf_map__fd(w.skel->maps.bpfast_pool), &zero, &pool, BPF_ANY),
+		0);
+	assert_int_equal(
+		bpf_map_update_elem(bpf_map__fd(w.skel->maps.bpfast_held), &zero, &none, BPF_ANY),
+		0);
+}
+
+uint32_t chunks_held(void)
+{
+	uint32_t slot = 0, held = 0;
+
+	assert_int_equal(bpf_map_lookup_elem(bpf_map__fd(w.skel->maps.bpfast_held), &slot, &held),
+			 0);
+	return held;
+}
+
 static void drain_taps(void)
 {
 	uint8_t trash[64];
@@ -150,6 +177,7 @@ int world_reset(void **state)
 	(void)state;
 	map_clear(w.skel->maps.bpfast_flow);
 	map_clear(w.skel->maps.bpfast_frag);
+	pool_clear();
 	w.current = NULL;
 	ring_buffer__consume(w.ring);
 	drain_taps();
@@ -162,6 +190,7 @@ int world_reset(void **state)
 		.other_idle_s = 60,
 		.closed_s = 10,
 		.denied_s = 120,
+		.retain_share = CHUNKS,
 	};
 	set_endpoint(&ep);
 	return 0;

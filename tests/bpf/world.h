@@ -21,9 +21,11 @@
 #include "bpfast/event.h"
 #include "bpfast/flow.h"
 #include "bpfast/metrics.h"
+#include "bpfast/retain.h"
 #include "packet.h"
 
 #define FLOWS 256 /* the flow table of this world */
+#define CHUNKS 1024 /* its retention pool */
 
 enum way { FROM_POD, TO_POD };
 
@@ -73,6 +75,8 @@ const struct seen *run_gso(enum way way, const struct frame *f, uint32_t gso_siz
 void nap(unsigned int milliseconds);
 
 size_t flow_count(void);
+/* Chunks of the retention pool that the pod's flows hold. */
+uint32_t chunks_held(void);
 /* The flow with these ports on the pod's side and the other; fails where there is none. */
 void flow_get(bool v6, uint16_t pod_port, uint16_t other_port, struct bpfast_flow *out);
 void flow_put(bool v6, uint16_t pod_port, uint16_t other_port, const struct bpfast_flow *flow);

@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#ifndef BPFAST_STAGE_POOL_H
+#define BPFAST_STAGE_POOL_H
+/*
+ * The retention pool: taking chunks and giving them back. What they hold and
+ * why is in stream/retain.h. Nothing here waits; when there is no chunk the
+ * caller denies.
+ */
+#include "maps.h"
+
+/* A chunk by what lists hold: index + 1. NULL: none. */
+static __always_inline struct bpfast_chunk *chunk_at(__u32 link)
+{
+	__u32 index = link - 1;
+
+	return bpf_map_lookup_elem(&bpfast_chunk, &index);
+}
+
+/*
+ * Whose a chunk is: made of the flow's key, never 0. Two flows with one tag
+ * would still have their own lists; it only catches a list that was given back by
+ * whoever removed the flow while another CPU held a pointer to it.
+ */
+static __always_inline __u32 chunk_tag(const struct bpfast_flow_key *key)
+{
+	const __u64 *words = (const __u64 *)key;
+	__u64 tag = words[1] ^ words[3] ^ words[4];
+
+	return (__u32)(tag ^ tag >> 32) | 1;
+}
+
+/* In flow->held: its only chunk is empty and waits for the next bytes, as on most connections
+ * that are kept open. It costs less than giving it back and taking another. */
+#define CHUNK_SPARE (1u << 31)
+
+/* The first chunk that has bytes; 0: nothing is kept. */
+static __always_inline __u32 chunks_of(const struct bpfast_flow *flow)
+{
+	return flow->held & CHUNK_SPARE ? 0 : flow->held;
+}
+
+/* Back to the free ones, unless somebody else gave it back at this moment. */
+static __always_inline void chunk_give(__u32 link, struct bpfast_chunk *chunk, __u32 tag)
+{
+	__u32 index = link - 1, endpoint = chunk->endpoint, *held;
+
+	if (__sync_val_compare_and_swap(&chunk->owner, tag, 0) != tag)
+		return;
+	held = bpf_map_lookup_elem(&bpfast_held, &endpoint);
+	if (held)
+		__sync_fetch_and_add(held, -1);
+	bpf_map_push_elem(&bpfast_free, &index, BPF_ANY);
+}
+
+/*
+ * Takes a chunk for an endpoint's flow. Returns index + 1; 0: the pool is empty
+ * or the endpoint has its share.
+ */
+ARENA_GLOBAL __u32 chunk_take(__u32 endpoint, __u32 tag, __u32 share)
+{
+	__u32 zero = 0, index = 0, *held = bpf_map_lookup_elem(&bpfast_held, &endpoint);
+	struct bpfast_pool *pool = bpf_map_lookup_elem(&bpfast_pool, &zero);
+	struct bpfast_chunk *chunk;
+
+	if (!held || !pool)
+		return 0;
+	if (__sync_fetch_and_add(held, 1) >= share)
+		goto none;
+	if (bpf_map_pop_elem(&bpfast_free, &index)) {
+		/* None came back yet: one that was never taken. */
+		index = pool->fresh;
+		if (!bpf_map_lookup_elem(&bpfast_chunk, &index))
+			goto none;
+		index = __sync_fetch_and_add(&pool->fresh, 1);
+	}
+	chunk = bpf_map_lookup_elem(&bpfast_chunk, &index);
+	if (!chunk)
+		goto none;
+	chunk->owner = tag;
+	chunk->next = 0;
+	chunk->last = index + 1;
+	chunk->len = 0;
+	chunk->count = 1;
+	chunk->endpoint = (__u16)endpoint;
+	return index + 1;
+none:
+	__sync_fetch_and_add(held, -1);
+	return 0;
+}
+
+/* --- a flow's list --- */
+
+/* Tries to become the only CPU on a stream. */
+#define OWN_TRIES 64
+
+static __always_inline int stream_own(struct bpfast_stream *st)
+{
+	for (int i = 0; i < OWN_TRIES; i++) {
+		if (!__sync_val_compare_and_swap(&st->owner, 0, 1))
+			return 0;
+	}
+	return -1;
+}
+
+static __always_inline void stream_release(struct bpfast_stream *st)
+{
+	__sync_lock_test_and_set(&st->owner, 0);
+}
+
+struct chunks {
+	__u32 link;
+	__u32 tag;
+	__u32 acked;
+	__u32 count, last; /* of the list, when its first chunk goes */
+};
+
+static long chunks_give_step(__u32 i, struct chunks *c)
+{
+	struct bpfast_chunk *chunk = chunk_at(c->link);
+	__u32 link = c->link;
+
+	if (!chunk || chunk->owner != c->tag)
+		return 1;
+	c->link = chunk->next;
+	chunk_give(link, chunk, c->tag);
+	return !c->link;
+}
+
+/* Gives back a whole list. */
+static __noinline int chunks_give(__u32 link, const struct bpfast_flow_key *key)
+{
+	struct chunks c = {.link = link & ~CHUNK_SPARE, .tag = chunk_tag(key)};
+
+	if (c.link)
+		bpf_loop(BPFAST_FLOW_CHUNKS, chunks_give_step, &c, 0);
+	return 0;
+}
+
+static long chunks_acked_step(__u32 i, struct chunks *c)
+{
+	struct bpfast_chunk *chunk = chunk_at(c->link);
+	__u32 link = c->link;
+
+	if (!chunk || chunk->owner != c->tag)
+		return 1;
+	if (seq_diff(chunk->seq + chunk->len, c->acked) > 0)
+		return 1;
+	c->link = chunk->next;
+	c->count--;
+	chunk_give(link, chunk, c->tag);
+	return !c->link;
+}
+
+/* Gives back what lies before `acked` as a whole. The caller owns the client's stream. */
+static __noinline int chunks_acked(struct bpfast_flow *flow, const struct bpfast_flow_key *key,
+				   __u32 acked)
+{
+	struct chunks c = {
+		.link = flow->held & ~CHUNK_SPARE, .tag = chunk_tag(key), .acked = acked};
+	struct bpfast_chunk *first = chunk_at(c.link);
+
+	if (!first || first->owner != c.tag)
+		return 0;
+	c.count = first->count;
+	c.last = first->last;
+	bpf_loop(BPFAST_FLOW_CHUNKS, chunks_acked_step, &c, 0);
+	if (c.link == (flow->held & ~CHUNK_SPARE))
+		return 0;
+	flow->held = c.link;
+	first = chunk_at(c.link);
+	if (first) {
+		first->count = (__u16)c.count;
+		first->last = c.last;
+	}
+	return 0;
+}
+
+/* What of the requests the server has acknowledged: of what was not judged, it has nothing. */
+static __always_inline __u32 stream_acked(const struct bpfast_flow *flow)
+{
+	__u32 acked = *(volatile const __u32 *)&flow->server.acked, next = flow->client.next;
+
+	if (seq_diff(acked, next) <= 0)
+		return acked;
+	return acked == next + 1 && flow->flags & BPFAST_FF_FIN_FROM_CLIENT ? next
+									    : flow->client.first;
+}
+
+/* The same for a flow that nobody works on: what is acknowledged goes back to the pool. */
+static __noinline int chunks_reclaim(struct bpfast_flow *flow, const struct bpfast_flow_key *key)
+{
+	if (!flow->held || stream_own(&flow->client))
+		return 0;
+	chunks_acked(flow, key, stream_acked(flow));
+	stream_release(&flow->client);
+	return 0;
+}
+
+#endif

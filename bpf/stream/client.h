@@ -1,0 +1,352 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#ifndef BPFAST_STREAM_CLIENT_H
+#define BPFAST_STREAM_CLIENT_H
+/*
+ * The initiator's segments: requests. Bytes are judged in stream order, each
+ * once, and leave only when they were judged, or are kept ahead of a gap. See
+ * docs/design/streams.md.
+ */
+#include "stream/tcp.h"
+#include "stream/retain.h"
+
+/* Takes the stream's state into the walk. off: bytes of the payload that were judged before. */
+static __always_inline void walk_begin(struct hook *h, struct bpfast_flow *flow, __u32 off,
+				       __u32 end)
+{
+	struct http_walk *w = &h->scratch->walk;
+
+	__builtin_memcpy(&w->st, &flow->client, sizeof(w->st));
+	if (walk_in_head(w->st.state)) {
+		__builtin_memcpy(w->set, flow->set, sizeof(w->set));
+		__builtin_memcpy(w->header_set, flow->header_set, sizeof(w->header_set));
+		__builtin_memcpy(w->text, flow->text, sizeof(flow->text));
+	}
+	w->text_len = flow->text_len;
+	w->text_pos = off;
+	w->image = h->image;
+	w->generation = h->generation;
+	w->ruleset = h->image + IMAGE_FIELD(h->image, ruleset_off) +
+		     flow->ruleset * (__u32)sizeof(struct bpfast_image_ruleset);
+	w->pos = off;
+	w->end = end;
+	w->window_off = 0;
+	w->window_len = 0;
+	w->read_to = off;
+	w->gap = 0;
+	w->message = off;
+	w->reason = BPFAST_R_NONE;
+	w->event = HE_NONE;
+	w->rule_ref = flow->ref;
+	w->requests = flow->requests;
+	w->responses = flow->responses;
+	w->head_requests = flow->head_requests;
+	w->upgraded = flow->server.state == H1_TUNNEL;
+	w->audit = flow->flags & BPFAST_FF_AUDIT;
+	w->audited = BPFAST_R_NONE;
+}
+
+/* Stores what the walk found. The next byte to judge is `next`. */
+static __always_inline void walk_commit(struct hook *h, struct bpfast_flow *flow, __u32 next)
+{
+	struct http_walk *w = &h->scratch->walk;
+	struct bpfast_stream *st = &flow->client;
+
+	w->st.owner = 1;
+	w->st.first = st->first;
+	stream_advance(&w->st, next);
+	__builtin_memcpy(st, &w->st, sizeof(*st));
+	if (walk_in_head(w->st.state)) {
+		__builtin_memcpy(flow->set, w->set, sizeof(w->set));
+		__builtin_memcpy(flow->header_set, w->header_set, sizeof(w->header_set));
+	}
+	if (walk_in_head(w->st.state) || flow->requests != w->requests) {
+		__builtin_memcpy(flow->text, w->text, sizeof(flow->text));
+		flow->text_len = w->text_len;
+	}
+	if (w->gap)
+		__sync_fetch_and_or(&flow->flags, BPFAST_FF_BODY_GAP);
+	flow->head_requests = w->head_requests;
+	if (flow->requests != w->requests) {
+		flow->request_ns = packet_time(h->scratch);
+		flow->requests = w->requests;
+	}
+}
+
+/*
+ * At the end of the payload: goes on with what is kept ahead of it, a chunk at a
+ * time. A gap may lie before it only where all that is missing is body. Returns 0
+ * where nothing can be judged any further.
+ */
+static __noinline int walk_ahead(struct hook *h)
+{
+	struct http_walk *w = &h->scratch->walk;
+	struct retain *r = &h->scratch->retain;
+	__u32 link = r->cur, from, to, gap;
+	struct bpfast_chunk *chunk;
+
+	if (!link)
+		return 0;
+	chunk = retain_here(r);
+	if (!chunk) {
+		w->reason = r->reason;
+		return 0;
+	}
+	/* Places are counted from the payload's first byte, also those before it. */
+	from = chunk->seq - r->base;
+	to = from + chunk->len;
+	r->cur = chunk->next;
+	if (seq_diff(to, w->end) <= 0)
+		return 1;
+	gap = from - w->end;
+	if ((__s32)gap > 0) {
+		if (stream_slack(&w->st) < gap)
+			return 0;
+		w->st.body_left -= gap;
+		w->pos = from;
+		w->gap = 1;
+	}
+	walk_keep_text(w);
+	chunk_show(w, link);
+	w->window_off = from;
+	w->window_len = chunk->len;
+	w->end = to;
+	return 1;
+}
+
+static long request_walk_step(__u32 i, struct walk_context *c)
+{
+	struct hook *h = c->hook;
+	struct http_walk *w = &h->scratch->walk;
+
+	if (w->pos == w->end)
+		return !walk_ahead(h);
+	if (walk_blind(w->st.state)) {
+		request_step(w);
+	} else {
+		if (walk_load(c->skb, h, w)) {
+			w->reason = BPFAST_R_INTERNAL;
+			return 1;
+		}
+		request_step(w);
+		if (w->pos <= c->end)
+			w->read_to = w->pos;
+	}
+	if (w->reason)
+		return 1;
+	/* A packet that is cut or sent again is walked twice: each request is recorded once. */
+	if (w->event == HE_HEAD && (__s32)(w->requests - c->flow->recorded) > 0) {
+		__u32 audited = w->audited;
+
+		c->flow->recorded = w->requests;
+		h->metrics->http_requests[audited ? BPFAST_V_AUDIT : BPFAST_V_FORWARDED]++;
+		if (audited)
+			count_reason(h->metrics->audited, audited);
+		record_message(h, c->flow, BPFAST_EV_HTTP_REQUEST, 0);
+	}
+	return 0;
+}
+
+/*
+ * Judges payload bytes off..end and, where that is all of the payload, what is kept
+ * behind it. Returns the reason of a refusal, or NONE.
+ */
+static __noinline __u32 requests_judge(struct __sk_buff *skb, struct hook *h,
+				       struct bpfast_flow *flow, __u32 off, __u32 end)
+{
+	struct walk_context c = {.skb = skb, .hook = h, .flow = flow, .end = end};
+	struct http_walk *w = &h->scratch->walk;
+
+	walk_begin(h, flow, off, end);
+	/* A head half judged by tables that are no longer there cannot be judged to its end. */
+	if (walk_in_head(w->st.state) &&
+	    seq_diff(w->st.generation, h->control->oldest_generation) < 0) {
+		w->reason = BPFAST_R_STALE_TABLES;
+		return w->reason;
+	}
+	h->scratch->retain.cur = 0;
+	if (chunks_of(flow) && end == h->scratch->pkt.payload_len)
+		retain_of(h, flow, off, end);
+	bpf_loop(WALK_STEPS, request_walk_step, &c, 0);
+	if (!w->reason && w->pos != w->end)
+		w->reason = BPFAST_R_INTERNAL;
+	walk_keep_text(w);
+	request_check_line(w);
+	return w->reason;
+}
+
+/* A segment ahead of a gap that no known body bridges: it may go when its bytes are kept. */
+static __always_inline int client_ahead(struct __sk_buff *skb, struct hook *h,
+					struct bpfast_flow *flow)
+{
+	struct packet *pkt = &h->scratch->pkt;
+	__u32 reason;
+
+	/* Where a FIN stands in what is not known yet, it might end a head. Behind another SYN
+	 * it may be of another connection, which the server has not begun yet. */
+	if (!pkt->payload_len || pkt->tcp_flags & TCP_FIN || flow->server.other_syn)
+		return BPFAST_R_TCP_GAP;
+	reason = retain_compare(skb, h, flow, pkt->payload_len);
+	return reason ? reason : retain_add(skb, h, flow, 0, pkt->payload_len);
+}
+
+/*
+ * A refused message in the packet. What was allowed before it goes, cut to one
+ * segment; the rest comes again and is then refused by itself.
+ */
+static __always_inline int client_cut(struct __sk_buff *skb, struct hook *h,
+				      struct bpfast_flow *flow, __u32 off, __u32 lead)
+{
+	struct packet *pkt = &h->scratch->pkt;
+	struct http_walk *w = &h->scratch->walk;
+	__u32 keep = w->message, most = skb->gso_size ? skb->gso_size : pkt->payload_len;
+
+	if (most > SEGMENT_CUT_MAX)
+		most = SEGMENT_CUT_MAX;
+	if (keep > most)
+		keep = most;
+	if (keep <= off || requests_judge(skb, h, flow, off, keep))
+		return -1;
+	if (w->read_to > lead && retain_add(skb, h, flow, lead, w->read_to))
+		return -1;
+	if (segment_cut(skb, h->scratch, keep))
+		return -1;
+	walk_commit(h, flow, pkt->seq + keep);
+	return 0;
+}
+
+/* Judges what a segment brings from payload byte off on, and what it makes whole. */
+static __always_inline int client_judge(struct __sk_buff *skb, struct hook *h,
+					struct bpfast_flow *flow, __u32 off)
+{
+	struct packet *pkt = &h->scratch->pkt;
+	struct http_walk *w = &h->scratch->walk;
+	__u64 slack = stream_slack(&flow->client);
+	__u32 len = pkt->payload_len, lead, reason;
+
+	/* Body that goes before all else is not kept. */
+	lead = slack < len - off ? off + (__u32)slack : len;
+	reason = requests_judge(skb, h, flow, off, len);
+	/* The stream ends at a FIN: what is kept behind one was never sent by a TCP. */
+	if (!reason && pkt->tcp_flags & TCP_FIN) {
+		if (walk_in_head(w->st.state) || w->end != len)
+			return refuse(h, flow, BPFAST_R_HTTP_HEADER);
+	}
+	if (!reason) {
+		reason = w->read_to > lead ? retain_add(skb, h, flow, lead, w->read_to)
+					   : BPFAST_R_NONE;
+		if (reason)
+			return refuse(h, flow, reason);
+		walk_commit(h, flow, pkt->seq + w->end);
+		if (pkt->tcp_flags & TCP_FIN)
+			flow_mark(h, flow, BPFAST_FF_FIN_FROM_CLIENT);
+		return forward(h);
+	}
+	if (flow->flags & BPFAST_FF_AUDIT) {
+		count_audit(h, flow, reason);
+		/* The rest of the head cannot be followed; what comes is forwarded unread. */
+		__sync_fetch_and_or(&flow->flags, BPFAST_FF_OPAQUE);
+		return forward(h);
+	}
+	/* Cut off, what is refused must not lie at the server already, behind the cut. */
+	if (w->message > off && w->message < len && !retain_has(h, flow, pkt->seq + w->message))
+		return client_cut(skb, h, flow, off, lead) ? drop(h, reason, flow) : forward(h);
+	return deny(skb, h, flow, reason);
+}
+
+/* A segment of a stream that this CPU owns. */
+static __always_inline int client_segment(struct __sk_buff *skb, struct hook *h,
+					  struct bpfast_flow *flow)
+{
+	struct packet *pkt = &h->scratch->pkt;
+	struct bpfast_stream *st = &flow->client;
+	__u32 len = pkt->payload_len, off, reason;
+	__u64 slack = stream_slack(st);
+	__s32 ahead = seq_diff(pkt->seq, st->next);
+
+	if (ahead == 0 && slack > len) { /* body to its last byte: nothing to read */
+		st->body_left -= len;
+		stream_advance(st, pkt->seq + len);
+		return forward(h);
+	}
+	if (flow->held) {
+		retain_release(h, flow, len > 0);
+		reason = chunks_of(flow) ? retain_compare(skb, h, flow, len) : BPFAST_R_NONE;
+		if (reason)
+			return refuse(h, flow, reason);
+	}
+	if (ahead > 0) {
+		if ((__u64)ahead > slack || ahead > (__s32)SEQ_WINDOW_MAX) {
+			reason = client_ahead(skb, h, flow);
+			return reason ? refuse(h, flow, reason) : forward(h);
+		}
+		if (!len) /* a FIN that is ahead of body bytes */
+			return forward(h);
+		/* A gap inside a body whose length is known: nobody reads past it before it is filled. */
+		st->body_left -= (__u32)ahead;
+		stream_advance(st, pkt->seq);
+		__sync_fetch_and_or(&flow->flags, BPFAST_FF_BODY_GAP);
+		ahead = 0;
+	}
+	off = (__u32)-ahead;
+	if (off >= len) { /* all of it was judged before */
+		/* A FIN inside a head: some servers take the end for the empty line. And before
+		 * what was sent already no TCP ends its stream. */
+		if (pkt->tcp_flags & TCP_FIN && (walk_in_head(st->state) || off > len))
+			return refuse(h, flow, BPFAST_R_HTTP_HEADER);
+		if (pkt->tcp_flags & TCP_FIN)
+			flow_mark(h, flow, BPFAST_FF_FIN_FROM_CLIENT);
+		return forward(h);
+	}
+	return client_judge(skb, h, flow, off);
+}
+
+/* No payload and no end of the stream: all that it may do is to let us forget. */
+static __always_inline int client_ack(struct hook *h, struct bpfast_flow *flow)
+{
+	if (flow->held && !stream_own(&flow->client)) {
+		retain_release(h, flow, 0);
+		stream_release(&flow->client);
+	}
+	return forward(h);
+}
+
+/* The initiator's segments: requests. */
+static __noinline int stream_client(struct __sk_buff *skb, struct hook *h, struct bpfast_flow *flow)
+{
+	struct packet *pkt = &h->scratch->pkt;
+	struct bpfast_stream *st = &flow->client;
+	__u32 len = pkt->payload_len;
+	int action;
+
+	if (pkt->tcp_flags & TCP_RST) {
+		flow_mark(h, flow, BPFAST_FF_RST);
+		return forward(h);
+	}
+	if (flow->flags & BPFAST_FF_OPAQUE)
+		return forward(h);
+	if (!(pkt->tcp_flags & TCP_ACK))
+		return refuse(h, flow, BPFAST_R_TCP_FLAGS);
+	/* An urgent pointer takes a byte out of what the server reads, whichever packet brings it. */
+	if (pkt->tcp_flags & TCP_URG)
+		return refuse(h, flow, BPFAST_R_TCP_FLAGS);
+	if (!len && !(pkt->tcp_flags & TCP_FIN))
+		return client_ack(h, flow);
+	if (!(flow->flags & BPFAST_FF_SYN_ACKED))
+		return refuse(h, flow, BPFAST_R_TCP_WINDOW);
+	if (seq_diff(pkt->seq, st->first) < 0) {
+		/* A keep-alive probe repeats the place of the SYN (RFC 9293, section 3.8.4). */
+		if (len == 1 && pkt->seq + 1 == st->first && !(pkt->tcp_flags & TCP_FIN))
+			return forward(h);
+		return refuse(h, flow, BPFAST_R_TCP_WINDOW);
+	}
+	if (stream_own(st))
+		return refuse(h, flow, BPFAST_R_STREAM_BUSY);
+	/* A SYN may have come meanwhile. */
+	action = *(volatile __u32 *)&flow->flags & BPFAST_FF_SYN_ACKED
+			 ? client_segment(skb, h, flow)
+			 : refuse(h, flow, BPFAST_R_TCP_WINDOW);
+	stream_release(st);
+	return action;
+}
+
+#endif
