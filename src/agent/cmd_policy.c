@@ -220,20 +220,36 @@ static int get(struct bf_agent *a, struct bf_client *c, const json_t *args, json
 static int explain(struct bf_agent *a, struct bf_client *c, const json_t *args, json_t **result,
 		   struct bf_error *err)
 {
-	struct bf_explain_world w = {
-		.endpoints = &a->endpoints,
+	struct bf_objects merged = {0};
+	struct bf_world world = {
+		.objects = &merged,
+		.endpoint_count = a->endpoints.n,
 		.node_addrs = (const uint8_t(*)[16])a->node_addrs,
 		.node_addr_count = a->node_addr_count,
+	};
+	struct bf_explain_world w = {
+		.endpoints = &a->endpoints,
+		.world = &world,
 		.image = &a->image,
 		.view = bf_views_find(&a->views, a->generation),
 		.generation = a->generation,
 	};
+	struct bf_endpoint *flat;
+	int r;
 
 	(void)c;
 	if (!a->generation)
 		return bf_err(err, -EAGAIN, "no policy tables are in force: %s",
 			      *a->frozen ? a->frozen : "see bpfast status");
-	return bf_explain_words(&w, args, result, err);
+	r = bf_objects_merge(&merged, &a->directory, &a->applied, err);
+	if (r)
+		return r;
+	flat = bf_endpoints_flat(&a->endpoints);
+	world.endpoints = flat;
+	r = flat ? bf_explain_words(&w, args, result, err) : bf_err(err, -ENOMEM, "no memory");
+	free(flat);
+	bf_objects_free(&merged);
+	return r;
 }
 
 const struct bf_command bf_policy_commands[] = {

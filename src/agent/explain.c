@@ -30,8 +30,8 @@ static int read_party(const struct bf_explain_world *w, const json_t *args, cons
 			      "--%s: the name of an endpoint, an address or `host` is needed", key);
 	if (!strcmp(who, "host")) {
 		p->host = true;
-		if (w->node_addr_count)
-			memcpy(p->addr, w->node_addrs[w->node_addr_count - 1], 16);
+		if (w->world->node_addr_count)
+			memcpy(p->addr, w->world->node_addrs[w->world->node_addr_count - 1], 16);
 		return 0;
 	}
 	if (!bf_address_parse(who, p->addr)) {
@@ -159,6 +159,35 @@ static json_t *side_json(const struct bf_explain_world *w, const struct bf_answe
 		bf_view_identity(w->view, s->identity_remote));
 }
 
+/* One side's rules that mean something else in Cilium. */
+static void add_note(json_t *notes, const char *direction, const char *rules,
+		     const struct bf_cilium_answer *cilium)
+{
+	const char *why = cilium->difference == BF_CILIUM_REMOTE_NODE
+				  ? "says remote-node, and there that is never this node"
+				  : "allows the port without HTTP rules, and there that cancels "
+				    "the HTTP rules";
+
+	if (rules)
+		json_array_append_new(notes,
+				      json_pack("{s:s, s:o, s:s}", "direction", direction,
+						"policies", policies_json(rules), "why", why));
+}
+
+/* NULL where Cilium would decide the same. */
+static json_t *cilium_json(const struct bf_cilium_answer *cilium)
+{
+	json_t *notes;
+
+	if (!cilium->difference)
+		return NULL;
+	notes = json_array();
+	add_note(notes, "egress", cilium->egress, cilium);
+	add_note(notes, "ingress", cilium->ingress, cilium);
+	return json_pack("{s:s, s:s, s:o}", "verdict", bf_verdict_word(cilium->verdict), "reason",
+			 bf_reason_word(cilium->reason), "notes", notes);
+}
+
 int bf_explain_words(const struct bf_explain_world *w, const json_t *args, json_t **result,
 		     struct bf_error *err)
 {
@@ -170,6 +199,7 @@ int bf_explain_words(const struct bf_explain_world *w, const json_t *args, json_
 	struct party from = {0}, to = {0};
 	struct bf_question q = {0};
 	struct bf_answer answer = {0};
+	struct bf_cilium_answer cilium = {0};
 	struct bf_text request = {0};
 	bool request_asked;
 	uint8_t scratch[16];
@@ -203,16 +233,19 @@ int bf_explain_words(const struct bf_explain_world *w, const json_t *args, json_
 		q.request = request.data;
 		q.request_len = request.len;
 		r = bf_explain(w->image, &q, &answer, err);
+		r = r ?: bf_explain_cilium(w->world, w->image, &q, &answer, &cilium, err);
 	}
 	request_asked = request.len > 0;
 	bf_text_free(&request);
 	if (r)
 		return r;
-	*result = json_pack(
-		"{s:s, s:s, s:s, s:b, s:b, s:o, s:o, s:I}", "verdict",
-		bf_verdict_word(answer.verdict), "reason", bf_reason_word(answer.reason), "hint",
-		bf_reason_hint(answer.reason), "from_host", from.host, "request", request_asked,
-		"egress", side_json(w, &answer.egress, from.e), "ingress",
-		side_json(w, &answer.ingress, to.e), "generation", (json_int_t)w->generation);
+	*result =
+		json_pack("{s:s, s:s, s:s, s:b, s:b, s:o, s:o, s:I, s:o*}", "verdict",
+			  bf_verdict_word(answer.verdict), "reason", bf_reason_word(answer.reason),
+			  "hint", bf_reason_hint(answer.reason), "from_host", from.host, "request",
+			  request_asked, "egress", side_json(w, &answer.egress, from.e), "ingress",
+			  side_json(w, &answer.ingress, to.e), "generation",
+			  (json_int_t)w->generation, "cilium", cilium_json(&cilium));
+	bf_cilium_answer_free(&cilium);
 	return 0;
 }

@@ -13,8 +13,7 @@
 
 struct bf_explain_world {
 	const struct bf_endpoints *endpoints;
-	const uint8_t (*node_addrs)[16];
-	size_t node_addr_count;
+	const struct bf_world *world; /* that the image was compiled of */
 	const struct bf_image *image;
 	const struct bf_view *view; /* for the texts of identities; may be NULL */
 	uint32_t generation;

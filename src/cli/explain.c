@@ -54,6 +54,29 @@ static void print_side(const char *name, const json_t *side, bool from_host, boo
 	bf_text_free(&t);
 }
 
+/* Where a policy written for Cilium would be decided otherwise there. */
+static void print_cilium(const json_t *cilium)
+{
+	const json_t *notes = json_object_get(cilium, "notes"), *note;
+	struct bf_text t = {0};
+	size_t i;
+
+	json_array_foreach (notes, i, note) {
+		const json_t *policies = json_object_get(note, "policies");
+		const json_t *p = json_array_get(policies, 0);
+
+		bf_text_printf(&t, "note     in Cilium this would be %s: %s %s%s%s %s",
+			       text(cilium, "verdict"), text(p, "kind"), text(p, "namespace"),
+			       *text(p, "namespace") ? "/" : "", text(p, "name"), text(p, "rule"));
+		if (json_array_size(policies) > 1)
+			bf_text_printf(&t, " (and %zu more)", json_array_size(policies) - 1);
+		bf_text_printf(&t, " %s\n", text(note, "why"));
+	}
+	if (t.data)
+		bf_cli_print(t.data);
+	bf_text_free(&t);
+}
+
 static int print(struct bf_cli *cli, json_t *result)
 {
 	const char *verdict = text(result, "verdict");
@@ -75,6 +98,7 @@ static int print(struct bf_cli *cli, json_t *result)
 		printf("\n");
 		print_side("egress", json_object_get(result, "egress"), from_host, request);
 		print_side("ingress", json_object_get(result, "ingress"), from_host, request);
+		print_cilium(json_object_get(result, "cilium"));
 	}
 	json_decref(result);
 	return BF_EXIT_DONE;
@@ -129,7 +153,7 @@ static int offline(struct bf_cli *cli, json_t *args, json_t **result)
 	struct bf_image image = {0};
 	struct bf_view *view = NULL;
 	struct bf_error err;
-	struct bf_world world;
+	struct bf_world world = {0};
 	int r = bf_cli_objects(cli, &objects);
 
 	if (!r && file && read_endpoints(file, &endpoints, &err))
@@ -143,6 +167,7 @@ static int offline(struct bf_cli *cli, json_t *args, json_t **result)
 		view = r ? NULL : bf_view_new(1, &image, &world);
 	}
 	if (!r && view) {
+		w.world = &world;
 		w.image = &image;
 		w.view = view;
 		if (bf_explain_words(&w, args, result, &err))

@@ -39,15 +39,6 @@ static void compiler_free(struct bf_compiler *c)
 	bf_blob_free(&c->blob);
 }
 
-static const struct bf_labels *labels_of_namespace(const struct bf_objects *objects,
-						   const char *name)
-{
-	for (size_t i = 0; i < objects->namespace_count; i++)
-		if (!strcmp(objects->namespaces[i].name, name))
-			return &objects->namespaces[i].labels;
-	return NULL;
-}
-
 /* Who is on this node, and which objects are about them. */
 static int survey(struct bf_compiler *c)
 {
@@ -64,7 +55,7 @@ static int survey(struct bf_compiler *c)
 	for (size_t e = 0; !ret && e < w->endpoint_count; e++) {
 		const struct bf_endpoint *ep = &w->endpoints[e];
 
-		c->ns_labels[e] = labels_of_namespace(objects, ep->namespace);
+		c->ns_labels[e] = bf_namespace_labels(objects, ep->namespace);
 		if (ep->slot < 0)
 			continue;
 		if (ep->slot >= BPFAST_ENDPOINTS_MAX)

@@ -13,6 +13,9 @@
  * Objects in mode audit change no verdict. The decision is reached twice, with
  * and without them; where the traffic would pass uninspected without them and
  * not with them, the image has the latter and says that it is only an audit.
+ *
+ * Where the world is to be judged as Cilium would, its rule about requests
+ * comes between 2 and 3.
  */
 #include "policy/compile_internal.h"
 
@@ -107,6 +110,40 @@ static int allow_plainly(struct bf_compiler *c, const uint32_t *rules, size_t n,
 	return o->refs.error;
 }
 
+/*
+ * In Cilium a rule without HTTP rules lets every request pass, whatever other
+ * rules say, and an empty list of them is none. Objects that Cilium does not
+ * read cancel nothing there.
+ */
+static bool cancels_http(const struct bf_crule *r)
+{
+	return (bf_kind_is_cilium(r->policy->kind) || r->policy->kind == BF_NETWORK_POLICY) &&
+	       !r->rule->http_rule_count;
+}
+
+/* Leaves BPFAST_D_ALLOW by the rules that cancel, or nothing done. */
+static int judge_as_cilium(struct bf_compiler *c, const uint32_t *rules, size_t n,
+			   struct outcome *o)
+{
+	uint32_t *cancelling = calloc(n, sizeof(*cancelling));
+	bool takes_part = false;
+	size_t count = 0;
+
+	if (!cancelling)
+		return -ENOMEM;
+	for (size_t i = 0; i < n; i++) {
+		takes_part |= bf_kind_is_cilium(c->rules[rules[i]].policy->kind);
+		if (cancels_http(&c->rules[rules[i]]))
+			cancelling[count++] = rules[i];
+	}
+	if (takes_part && count) {
+		o->verdict = BPFAST_D_ALLOW;
+		bf_text_rules(c, &o->refs, cancelling, count);
+	}
+	free(cancelling);
+	return o->refs.error;
+}
+
 /* Rules 3 and 4, where at least one rule matches and none denies. */
 static int judge_allows(struct bf_compiler *c, const uint32_t *rules, size_t n, struct outcome *o)
 {
@@ -143,7 +180,11 @@ static int judge(struct bf_compiler *c, const struct bf_direction *dir, const ui
 
 	if (ret || o->verdict == BPFAST_D_DENY_RULE)
 		return ret;
-	return n ? judge_allows(c, rules, n, o) : judge_default(c, dir, audit, o);
+	if (!n)
+		return judge_default(c, dir, audit, o);
+	if (c->world->as_cilium & BF_CILIUM_CANCELS)
+		ret = judge_as_cilium(c, rules, n, o);
+	return ret || o->verdict == BPFAST_D_ALLOW ? ret : judge_allows(c, rules, n, o);
 }
 
 /* --- rulesets ------------------------------------------------------------------ */

@@ -169,6 +169,10 @@ int bf_rule_match_identities(struct bf_compiler *c, struct bf_crule *rule)
 		const struct bf_peer *peer = &rule->rule->peers[p];
 		struct bf_block block = {0};
 
+		/* In Cilium it means the other nodes, and those are not known here. */
+		if (peer->remote_node && (c->world->as_cilium & BF_CILIUM_REMOTE_NODE) &&
+		    bf_kind_is_cilium(rule->policy->kind))
+			continue;
 		if (peer->kind == BF_PEER_CIDR)
 			block = bf_block_of(&peer->cidr);
 		for (size_t i = 0; i < c->ident_count; i++)

@@ -38,4 +38,25 @@ struct bf_answer {
 int bf_explain(const struct bf_image *image, const struct bf_question *question,
 	       struct bf_answer *answer, struct bf_error *err);
 
+/*
+ * What Cilium would make of the same question, where that is not the same. A
+ * side's text names the rules (attribution as in the image, one a line) that
+ * mean something else there; NULL: on this side they do not.
+ */
+struct bf_cilium_answer {
+	/* Why it would pass there and not here, or here and not there; 0: it is the same. */
+	unsigned int difference; /* enum bf_cilium_difference, one of them */
+	uint8_t verdict, reason;
+	char *egress, *ingress;
+};
+
+/*
+ * `world` is the one that `image` was compiled of, `ours` what bf_explain()
+ * answered. 0, or -errno with err; *out is freed with bf_cilium_answer_free().
+ */
+int bf_explain_cilium(const struct bf_world *world, const struct bf_image *image,
+		      const struct bf_question *question, const struct bf_answer *ours,
+		      struct bf_cilium_answer *out, struct bf_error *err);
+void bf_cilium_answer_free(struct bf_cilium_answer *answer); /* what it holds, not itself */
+
 #endif

@@ -95,6 +95,14 @@ void bf_namespace_free(struct bf_namespace *ns)
 	memset(ns, 0, sizeof(*ns));
 }
 
+const struct bf_labels *bf_namespace_labels(const struct bf_objects *objects, const char *name)
+{
+	for (size_t i = 0; i < objects->namespace_count; i++)
+		if (!strcmp(objects->namespaces[i].name, name))
+			return &objects->namespaces[i].labels;
+	return NULL;
+}
+
 void bf_objects_free(struct bf_objects *objects)
 {
 	for (size_t i = 0; i < objects->policy_count; i++)
@@ -165,6 +173,7 @@ bool bf_peers_copy(struct bf_peer **to, const struct bf_peer *from, size_t n)
 		peer->kind = from[i].kind;
 		peer->cidr = from[i].cidr;
 		peer->cidr_matches_endpoints = from[i].cidr_matches_endpoints;
+		peer->remote_node = from[i].remote_node;
 		ok = bf_selector_copy(&peer->selector, &from[i].selector) &&
 		     copy_array(&peer->except, from[i].except_count, sizeof(*peer->except));
 		if (!ok)

@@ -74,6 +74,7 @@ struct bf_peer {
 	/* A CIDR of a CiliumNetworkPolicy and of our kinds does not match
 	 * endpoints; an ipBlock of a NetworkPolicy matches any address in it. */
 	bool cidr_matches_endpoints;
+	bool remote_node; /* HOST that was written remote-node */
 };
 
 struct bf_port {
@@ -109,6 +110,11 @@ enum bf_policy_kind {
 };
 
 const char *bf_policy_kind_name(enum bf_policy_kind kind); /* "NetworkPolicy" ... */
+
+static inline bool bf_kind_is_cilium(enum bf_policy_kind kind)
+{
+	return kind == BF_CILIUM_POLICY || kind == BF_CILIUM_CLUSTER_POLICY;
+}
 
 struct bf_policy {
 	enum bf_policy_kind kind;
@@ -147,6 +153,8 @@ struct bf_objects {
 };
 
 void bf_objects_free(struct bf_objects *objects); /* what it holds, not itself */
+/* The labels of a namespace, or NULL where no object gives it any. Borrowed. */
+const struct bf_labels *bf_namespace_labels(const struct bf_objects *objects, const char *name);
 void bf_policy_free(struct bf_policy *policy); /* what it holds, not itself */
 
 struct bf_named_port {
@@ -167,6 +175,16 @@ struct bf_endpoint {
 	int slot; /* in the image; -1: only a peer (on another node) */
 };
 
+/*
+ * Where Cilium would make something else of the objects that it reads, and it
+ * can be told what: see docs/guide/policies.md, "Unlike Cilium". Bits.
+ */
+enum bf_cilium_difference {
+	BF_CILIUM_CANCELS = 1, /* a rule without HTTP rules lets every request pass */
+	BF_CILIUM_REMOTE_NODE = 2, /* remote-node is not this node */
+	BF_CILIUM_ALL = 3,
+};
+
 /* Everything a compile looks at. */
 struct bf_world {
 	const struct bf_objects *objects;
@@ -174,6 +192,7 @@ struct bf_world {
 	size_t endpoint_count;
 	const uint8_t (*node_addrs)[16]; /* the node's own addresses */
 	size_t node_addr_count;
+	unsigned int as_cilium; /* enum bf_cilium_difference; 0 in all that is enforced */
 };
 
 #endif

@@ -89,6 +89,7 @@ static bool entity_peer(struct bf_reader *r, const struct bf_place *at, const ch
 		*none = true;
 	} else if (!strcmp(name, "remote-node")) {
 		out->kind = BF_PEER_HOST;
+		out->remote_node = true;
 		if (side.deny) {
 			bf_flaw(r, at,
 				"the entity remote-node " CANNOT

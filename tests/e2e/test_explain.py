@@ -120,6 +120,46 @@ def test_explain_by_address(room):
     assert tcp(room.cart, room.web.ip4, 80, 0.3) == "blocked"
 
 
+def said_of(room, frm, to, path):
+    """The answer for GET path on port 80, as JSON and as the last line of the text."""
+    text = room.cli("policy", "explain", "--from", frm, "--to", to, "--port", "80", "--http", f"GET {path}").out
+    return room.explain(frm, to, 80, f"GET {path}"), text.splitlines()[-1]
+
+
+def test_explain_says_where_cilium_differs(room):
+    """The kernel denies what Cilium would let pass, and the answer names the rule that makes the difference."""
+    room.clear_policies()
+    room.apply(
+        join(
+            cilium("web", WEB, ingress=[http(CART, 80, {"path": "/a"}), http(STRANGER, 80, {"path": "/a"})]),
+            network("open", WEB, ingress=[{**peers(CART), "ports": [{"port": 80}]}]),
+            cilium("node", CART, egress=[{"toEntities": ["cluster"]}]),
+        )
+    )
+    said, line = said_of(room, "cart", "web", "/z")
+    assert ask(room.cart.ns, room.web.ip4, 80, get("/z")) == 403 and verdict_of(said) == "DROPPED"
+    rule = {"kind": "NetworkPolicy", "namespace": "default", "name": "open", "rule": "spec.ingress[0]"}
+    why = "allows the port without HTTP rules, and there that cancels the HTTP rules"
+    assert said["cilium"] == {"verdict": "FORWARDED", "reason": "none", "notes": [{"direction": "ingress", "policies": [rule], "why": why}]}
+    assert line == f"note     in Cilium this would be FORWARDED: NetworkPolicy default/open spec.ingress[0] {why}"
+    for who, path in (("cart", "/a"), ("stranger", "/a"), ("stranger", "/z")):
+        said, line = said_of(room, who, "web", path)
+        assert "cilium" not in said and "Cilium would" not in line, (who, path, said)
+
+
+def test_explain_knows_what_cilium_makes_of_an_empty_list_and_of_remote_node(room):
+    room.clear_policies()
+    web = cilium("web", WEB, ingress=[{"toPorts": [{"ports": [{"port": "80", "protocol": "TCP"}], "rules": {"http": []}}]}])
+    room.apply(join(web, cilium("out", CART, egress=[{"toEntities": ["remote-node"]}, http(WEB, 80, direction="to")])))
+    assert ask(room.cart.ns, room.web.ip4, 80, get("/a")) == 403
+    said, line = said_of(room, "cart", "web", "/a")
+    assert said["cilium"]["verdict"] == "FORWARDED" and said["cilium"]["notes"][0]["policies"][0]["name"] == "web"
+    assert "CiliumNetworkPolicy default/web spec.ingress[0].toPorts[0] allows the port without HTTP rules" in line
+    said, line = said_of(room, "cart", "host", "/a")
+    assert verdict_of(said) == "FORWARDED" and said["cilium"]["verdict"] == "DROPPED"
+    assert line.startswith("note     in Cilium this would be DROPPED: CiliumNetworkPolicy default/out spec.egress[0] says remote-node")
+
+
 def test_explain_of_nobody(room):
     r = room.bpfast("policy", "explain", "--from", "nobody", "--to", "web", "--port", "80")
     assert r.code == 1 and "nobody" in r.err

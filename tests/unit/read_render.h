@@ -92,7 +92,7 @@ static void render_peer(FILE *f, const struct bf_peer *p)
 		return;
 	}
 	if (p->kind != BF_PEER_CIDR) {
-		fprintf(f, "%s", names[p->kind]);
+		fprintf(f, "%s%s", names[p->kind], p->remote_node ? " as remote-node" : "");
 		return;
 	}
 	render_cidr(f, &p->cidr);

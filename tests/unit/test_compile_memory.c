@@ -83,11 +83,58 @@ static void test_explain(void **state)
 	tw_free(w);
 }
 
+/* Both compiles of the comparison, and the texts that it copies. */
+static void test_explain_cilium(void **state)
+{
+	static const char head[] = "GET /z HTTP/1.1\r\nHost: x\r\n\r\n";
+	struct tw *w = shop();
+	struct bf_policy *p = tw_policy(w, "shop", "cancels", "app=web");
+	struct bf_question q = {.from = &w->endpoints[1],
+				.to = &w->endpoints[0],
+				.protocol = IPPROTO_TCP,
+				.port = 8080,
+				.request = head,
+				.request_len = sizeof(head) - 1};
+	struct bf_cilium_answer cilium;
+	struct bf_answer ours;
+	struct bf_error err;
+	long n = 0;
+	int ret;
+
+	(void)state;
+	p->kind = BF_CILIUM_POLICY;
+	tw_rule(w, p, TW_INGRESS, "app=cart", "8080", NULL);
+	tw_rule(w, p, TW_EGRESS, "host", "1", NULL)->peers[0].remote_node = true;
+	tw_compile(w);
+	assert_int_equal(bf_explain(&w->image, &q, &ours, &err), 0);
+	do {
+		memset(&err, 0, sizeof(err));
+		left = n++;
+		ret = bf_explain_cilium(&w->world, &w->image, &q, &ours, &cilium, &err);
+		if (!ret && left < 0)
+			fail_msg("allocation %ld failed, and nobody noticed", n);
+		left = -1;
+		if (!ret)
+			break;
+		assert_int_equal(ret, -ENOMEM);
+		assert_string_not_equal(err.msg, "");
+		assert_null(cilium.egress);
+		assert_null(cilium.ingress);
+		assert_true(n < 100000);
+	} while (ret);
+	assert_true(n > 200);
+	assert_int_equal(cilium.difference, BF_CILIUM_CANCELS);
+	assert_string_equal(cilium.ingress, "CiliumNetworkPolicy\tshop\tcancels\tspec.ingress[0]");
+	bf_cilium_answer_free(&cilium);
+	tw_free(w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_compile),
 		cmocka_unit_test(test_explain),
+		cmocka_unit_test(test_explain_cilium),
 	};
 
 	return cmocka_run_group_tests_name("policy image, memory", tests, NULL, NULL);

@@ -272,7 +272,7 @@ static const char everything_read[] =
 	"sctp/1000-2000\n"
 	"  allow out spec.egress[0]: 10.0.0.0/8 less 10.9.0.0/16, 2001:db8::/32 @ any\n"
 	"  allow out spec.egress[1]: 192.0.2.7/32, 2001:db8::7/128 @ any\n"
-	"  allow out spec.egress[2]: HOST, HOST, WORLD, CLUSTER, ALL @ any\n"
+	"  allow out spec.egress[2]: HOST, HOST as remote-node, WORLD, CLUSTER, ALL @ any\n"
 	"  deny out spec.egressDeny[0].toPorts[0]: HOST, {app=x, NS=shop} @ udp/*\n";
 
 static void test_whole_grammar(void **state)
