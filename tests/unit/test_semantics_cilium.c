@@ -272,6 +272,16 @@ static void test_plain_rule_cancels(void **state)
 		 DROP,
 		 DROP,
 		 NULL},
+		/* Denied by a rule on the way out, refused for its form on the way in. */
+		{"web",
+		 "GET /z HTTP/1.1\r\n\r\n",
+		 {{'C', "a", OUT, "app=web", "80", "GET /a"},
+		  {'C', "b", OUT, "app=web", "80", NULL},
+		  {'C', "c", IN, "app=cart", "80", "GET /z"},
+		  {'C', "d", IN, "app=cart", "80", NULL}},
+		 DROP,
+		 DROP,
+		 NULL},
 	};
 
 	(void)state;
@@ -336,6 +346,12 @@ static void test_remote_node(void **state)
 		 PASS,
 		 NULL},
 		{"10.0.0.254", NULL, {{'P', "a", OUT, "remote", "80", NULL}}, PASS, PASS, NULL},
+		{"10.0.0.254",
+		 NULL,
+		 {{'C', "a", OUT, "remote", "81", NULL}, {'P', "b", OUT, "remote", "80", NULL}},
+		 PASS,
+		 PASS,
+		 NULL},
 	};
 
 	(void)state;
