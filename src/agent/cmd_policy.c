@@ -153,15 +153,17 @@ static void list_objects(json_t *array, const struct bf_objects *o, bool directo
 					 "file", ""));
 	for (i = 0; i < o->policy_count; i++) {
 		const struct bf_policy *p = &o->policies[i];
+		size_t rules = p->rule_count;
 
-		json_array_append_new(array,
-				      json_pack("{s:s, s:s, s:s, s:I, s:s, s:s, s:s}", "kind",
-						bf_policy_kind_name(p->kind), "namespace",
-						p->namespace ? p->namespace : "", "name", p->name,
-						"rules", (json_int_t)p->rule_count, "mode",
-						p->audit ? "audit" : "enforce", "source",
-						directory ? "directory" : "applied", "file",
-						p->file ? p->file : ""));
+		while (i + 1 < o->policy_count && bf_policy_continues(o, i + 1))
+			rules += o->policies[++i].rule_count;
+		json_array_append_new(
+			array, json_pack("{s:s, s:s, s:s, s:I, s:s, s:s, s:s}", "kind",
+					 bf_policy_kind_name(p->kind), "namespace",
+					 p->namespace ? p->namespace : "", "name", p->name, "rules",
+					 (json_int_t)rules, "mode", p->audit ? "audit" : "enforce",
+					 "source", directory ? "directory" : "applied", "file",
+					 p->file ? p->file : ""));
 	}
 }
 

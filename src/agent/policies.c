@@ -26,6 +26,15 @@ char *bf_namespace_key(const struct bf_namespace *n)
 	return asprintf(&key, "Namespace/%s", n->name) < 0 ? NULL : key;
 }
 
+bool bf_policy_continues(const struct bf_objects *objects, size_t at)
+{
+	const struct bf_policy *p = &objects->policies[at], *before = p - 1;
+
+	return at && p->kind == before->kind && !strcmp(p->name, before->name) &&
+	       !strcmp(p->namespace ? p->namespace : "",
+		       before->namespace ? before->namespace : "");
+}
+
 /* Calls fn with every key until it returns non-zero. */
 static int each_key(const struct bf_objects *o, int (*fn)(void *arg, const char *key), void *arg)
 {
@@ -34,6 +43,8 @@ static int each_key(const struct bf_objects *o, int (*fn)(void *arg, const char 
 	int r = 0;
 
 	for (i = 0; !r && i < o->policy_count + o->namespace_count; i++) {
+		if (i < o->policy_count && bf_policy_continues(o, i))
+			continue;
 		key = i < o->policy_count ? bf_policy_key(&o->policies[i])
 					  : bf_namespace_key(&o->namespaces[i - o->policy_count]);
 		r = key ? fn(arg, key) : -ENOMEM;
@@ -228,6 +239,8 @@ json_t *bf_objects_to_json(const struct bf_objects *objects)
 	for (i = 0; i < objects->policy_count; i++) {
 		const struct bf_policy *p = &objects->policies[i];
 
+		if (bf_policy_continues(objects, i))
+			continue;
 		object = json_loads(p->source ? p->source : "", 0, NULL);
 		if (!object || json_array_append_new(array, json_pack("{s:s, s:o}", "file",
 								      p->file ? p->file : "",

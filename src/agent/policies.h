@@ -48,6 +48,8 @@ int bf_sources_objects(const struct bf_sources *sources, struct bf_objects *out,
 /* "KIND/NAMESPACE/NAME" or "KIND/NAME"; malloc'ed. */
 char *bf_policy_key(const struct bf_policy *p);
 char *bf_namespace_key(const struct bf_namespace *n);
+/* Is policy `at` a further one of the `specs` of the object before it? */
+bool bf_policy_continues(const struct bf_objects *objects, size_t at);
 bool bf_objects_has(const struct bf_objects *objects, const char *key);
 
 /* Both together, deep. -EEXIST: an object is in both. */

@@ -63,6 +63,36 @@ static void keys_are_told(void **state)
 	bf_objects_free(&o);
 }
 
+/* An object with `specs` is several policies, and one object. */
+static void specs_are_one_object(void **state)
+{
+	static const char *const files[][2] = {
+		{"a.yaml", "apiVersion: cilium.io/v2\nkind: CiliumNetworkPolicy\n"
+			   "metadata: {name: p, namespace: shop}\nspecs:\n"
+			   "- {endpointSelector: {}, ingress: [{}]}\n"
+			   "- {endpointSelector: {}, egress: [{}]}\n"},
+		{"b.yaml", POLICY("p")},
+	};
+	struct bf_objects o = {0}, back = {0};
+	struct bf_flaws flaws = {0};
+	json_t *touched = NULL, *saved;
+	struct bf_error err;
+
+	(void)state;
+	assert_int_equal(objects_of(2, files, &o, &flaws, &touched), 0);
+	assert_null(flaws.list);
+	assert_int_equal(o.policy_count, 3);
+	assert_int_equal(json_array_size(touched), 2);
+	saved = bf_objects_to_json(&o);
+	assert_int_equal(json_array_size(saved), 2);
+	assert_int_equal(bf_objects_from_json(saved, &back, &err), 0);
+	assert_int_equal(back.policy_count, 3);
+	json_decref(saved);
+	json_decref(touched);
+	bf_objects_free(&o);
+	bf_objects_free(&back);
+}
+
 static void a_double_is_a_flaw(void **state)
 {
 	static const char *const files[][2] = {{"a.yaml", POLICY("p")}, {"b.yaml", POLICY("p")}};
@@ -204,6 +234,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(keys_are_told),
+		cmocka_unit_test(specs_are_one_object),
 		cmocka_unit_test(a_double_is_a_flaw),
 		cmocka_unit_test(one_flaw_refuses_all),
 		cmocka_unit_test(directory_and_commands_do_not_mix),
