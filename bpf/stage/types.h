@@ -122,6 +122,7 @@ struct scratch {
 	__u64 record_window_ns; /* the rate limit of records */
 	__u32 record_window_count;
 	__u32 cursor; /* of the parser */
+	__u32 shared; /* the payload may be written to by its sender still; see memory.h */
 	__u8 header[HEADER_ROOM + 64] __attribute__((aligned(8)));
 	__u8 segment[HTTP_WINDOW + 64]
 		__attribute__((aligned(8))); /* a TCP segment being made or summed */

@@ -190,28 +190,66 @@ static __always_inline int client_ahead(struct __sk_buff *skb, struct hook *h,
 }
 
 /*
- * A refused message in the packet. What was allowed before it goes, cut to one
- * segment; the rest comes again and is then refused by itself.
+ * A segment that does not go although some of its messages were judged and recorded:
+ * what comes in its place may be something else, and is recorded for itself.
  */
+static __always_inline int client_refuse(struct hook *h, struct bpfast_flow *flow, __u32 reason)
+{
+	flow->recorded = flow->requests;
+	return refuse(h, flow, reason);
+}
+
+/* The packet goes, cut to its first `keep` bytes and to one segment. */
 static __always_inline int client_cut(struct __sk_buff *skb, struct hook *h,
-				      struct bpfast_flow *flow, __u32 off, __u32 lead)
+				      struct bpfast_flow *flow, __u32 off, __u32 keep)
 {
 	struct packet *pkt = &h->scratch->pkt;
-	struct http_walk *w = &h->scratch->walk;
-	__u32 keep = w->message, most = skb->gso_size ? skb->gso_size : pkt->payload_len;
+	__u32 most = skb->gso_size ? skb->gso_size : pkt->payload_len;
 
 	if (most > SEGMENT_CUT_MAX)
 		most = SEGMENT_CUT_MAX;
 	if (keep > most)
 		keep = most;
-	if (keep <= off || requests_judge(skb, h, flow, off, keep))
-		return -1;
-	if (w->read_to > lead && retain_add(skb, h, flow, lead, w->read_to))
+	if (keep > off && requests_judge(skb, h, flow, off, keep))
 		return -1;
 	if (segment_cut(skb, h->scratch, keep))
 		return -1;
-	walk_commit(h, flow, pkt->seq + keep);
+	if (keep > off)
+		walk_commit(h, flow, pkt->seq + keep);
 	return 0;
+}
+
+/*
+ * A message is refused. Messages before it in the packet go, and what is refused
+ * comes again, and is then refused by itself. They were recorded, so all of them is
+ * kept, also what is cut off: it must not be said otherwise when it comes again.
+ */
+static __always_inline int client_deny(struct __sk_buff *skb, struct hook *h,
+				       struct bpfast_flow *flow, __u32 off, __u32 lead,
+				       __u32 reason)
+{
+	__u32 len = h->scratch->pkt.payload_len, begin = h->scratch->walk.message, keep = 0, full;
+	int action;
+
+	if (begin > off && lead < len) {
+		full = retain_add(skb, h, flow, lead, begin < len ? begin : len);
+		if (full)
+			return client_refuse(h, flow, full);
+	}
+	/* Behind a cut the server must not have it already. */
+	if (begin > off && begin < len && !retain_has(h, flow, begin)) {
+		keep = begin;
+	} else {
+		action = deny(skb, h, flow, reason);
+		if (action != DENY_LATER)
+			return action;
+		/* What was judged before may fill a gap for which the answer waits. */
+		keep = off;
+	}
+	if (keep && !client_cut(skb, h, flow, off, keep))
+		return forward(h);
+	count_drop(h, reason);
+	return HOOK_DROP;
 }
 
 /* Judges what a segment brings from payload byte off on, and what it makes whole. */
@@ -226,31 +264,25 @@ static __always_inline int client_judge(struct __sk_buff *skb, struct hook *h,
 	/* Body that goes before all else is not kept. */
 	lead = slack < len - off ? off + (__u32)slack : len;
 	reason = requests_judge(skb, h, flow, off, len);
-	/* The stream ends at a FIN: what is kept behind one was never sent by a TCP. */
-	if (!reason && pkt->tcp_flags & TCP_FIN) {
-		if (walk_in_head(w->st.state) || w->end != len)
-			return refuse(h, flow, BPFAST_R_HTTP_HEADER);
-	}
-	if (!reason) {
-		reason = w->read_to > lead ? retain_add(skb, h, flow, lead, w->read_to)
-					   : BPFAST_R_NONE;
-		if (reason)
-			return refuse(h, flow, reason);
-		walk_commit(h, flow, pkt->seq + w->end);
-		if (pkt->tcp_flags & TCP_FIN)
-			flow_mark(h, flow, BPFAST_FF_FIN_FROM_CLIENT);
-		return forward(h);
-	}
-	if (flow->flags & BPFAST_FF_AUDIT) {
+	if (reason) {
+		if (!(flow->flags & BPFAST_FF_AUDIT))
+			return client_deny(skb, h, flow, off, lead, reason);
 		count_audit(h, flow, reason);
 		/* The rest of the head cannot be followed; what comes is forwarded unread. */
 		__sync_fetch_and_or(&flow->flags, BPFAST_FF_OPAQUE);
 		return forward(h);
 	}
-	/* Cut off, what is refused must not lie at the server already, behind the cut. */
-	if (w->message > off && w->message < len && !retain_has(h, flow, pkt->seq + w->message))
-		return client_cut(skb, h, flow, off, lead) ? drop(h, reason, flow) : forward(h);
-	return deny(skb, h, flow, reason);
+	/* The stream ends at a FIN: what is kept behind one was never sent by a TCP. */
+	if (pkt->tcp_flags & TCP_FIN && (walk_in_head(w->st.state) || w->end != len))
+		return client_refuse(h, flow, BPFAST_R_HTTP_HEADER);
+	if (w->read_to > lead)
+		reason = retain_add(skb, h, flow, lead, w->read_to);
+	if (reason)
+		return client_refuse(h, flow, reason);
+	walk_commit(h, flow, pkt->seq + w->end);
+	if (pkt->tcp_flags & TCP_FIN)
+		flow_mark(h, flow, BPFAST_FF_FIN_FROM_CLIENT);
+	return forward(h);
 }
 
 /* A segment of a stream that this CPU owns. */
@@ -268,9 +300,13 @@ static __always_inline int client_segment(struct __sk_buff *skb, struct hook *h,
 		stream_advance(st, pkt->seq + len);
 		return forward(h);
 	}
-	if (flow->held) {
+	reason = memory_check(skb, h->scratch);
+	if (reason)
+		return refuse(h, flow, reason);
+	if (flow->held)
 		retain_release(h, flow, len > 0);
-		reason = chunks_of(flow) ? retain_compare(skb, h, flow, len) : BPFAST_R_NONE;
+	if (chunks_of(flow)) {
+		reason = retain_compare(skb, h, flow, len);
 		if (reason)
 			return refuse(h, flow, reason);
 	}

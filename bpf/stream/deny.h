@@ -134,6 +134,9 @@ static __always_inline int responses_owed(const struct bpfast_flow *flow, const 
 	return (__s32)(asked - flow->responses) > 0;
 }
 
+/* What deny() returns besides: the answer has to wait, the client's retransmission comes back to it. */
+#define DENY_LATER -2
+
 /* Refuses the request in scratch->walk. The packet in hand holds its last bytes and nothing allowed. */
 static __noinline int deny(struct __sk_buff *skb, struct hook *h, struct bpfast_flow *flow,
 			   __u32 reason)
@@ -143,15 +146,14 @@ static __noinline int deny(struct __sk_buff *skb, struct hook *h, struct bpfast_
 	__u32 ack = flow->server.next, server_ended = flow->flags & BPFAST_FF_FIN_FROM_SERVER;
 
 	/*
-	 * Held by dropping, the client's retransmission comes back to it: where an earlier
-	 * request's response is still owed, for the 403 would land inside it; and where bytes of
-	 * an earlier body are on their way, for a reset would meet the server before them.
+	 * Not yet where an earlier request's response is still owed, for the 403 would land inside
+	 * it; nor where bytes of an earlier body are on their way, for a reset would meet the
+	 * server before them.
 	 */
 	if ((how == BPFAST_ON_DENY_REPLY && server < H1_TUNNEL && !server_ended &&
 	     (responses_owed(flow, w) || server != H1_START)) ||
 	    (flow->flags & BPFAST_FF_BODY_GAP && seq_diff(flow->server.acked, next) < 0)) {
-		count_drop(h, reason);
-		return HOOK_DROP;
+		return DENY_LATER;
 	}
 	/* Nobody knows where a reply would land, or its text is no longer there. */
 	if (how == BPFAST_ON_DENY_REPLY &&

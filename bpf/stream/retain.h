@@ -11,6 +11,7 @@
  * scratch->retain, so that the verifier reads it once, whoever asks.
  */
 #include "stage/flow.h"
+#include "stage/memory.h"
 
 struct retain_context {
 	struct __sk_buff *skb;
@@ -122,6 +123,8 @@ static __noinline __u32 retain_compare(struct __sk_buff *skb, struct hook *h,
 		/* Mostly all that is kept lies before. */
 		if (last && seq_diff(r->seq, last->seq + last->len) >= 0)
 			return BPFAST_R_NONE;
+		if (memory_own(skb, h->scratch, h->scratch->pkt.payload_off + len))
+			return BPFAST_R_INTERNAL;
 		bpf_loop(BPFAST_FLOW_CHUNKS, retain_compare_step, &c, 0);
 	}
 	return r->reason;
@@ -283,6 +286,8 @@ static __noinline __u32 retain_add(struct __sk_buff *skb, struct hook *h, struct
 	struct retain *r = retain_of(h, flow, from, to);
 	struct bpfast_chunk *first, *last;
 
+	if (memory_own(skb, h->scratch, h->scratch->pkt.payload_off + to))
+		return BPFAST_R_INTERNAL;
 	if (retain_first(skb, h, r)) {
 		first = retain_here(r);
 		last = first ? chunk_at(first->last) : 0;

@@ -80,6 +80,8 @@ static __noinline int stream_server(struct __sk_buff *skb, struct hook *h, struc
 		stream_reach(st, end);
 	} else if (off < len) {
 		response_walk_begin(h, flow, off);
+		h->scratch->shared =
+			0; /* nothing is concluded from it that a server could gain by */
 		if (walk_in_head(w->st.state) &&
 		    seq_diff(w->st.generation, h->control->oldest_generation) < 0)
 			w->st.state = H1_UNKNOWN;

@@ -6,6 +6,7 @@
  * needs them, and writes the record when a step has judged a message.
  */
 #include "stage/verdict.h"
+#include "stage/memory.h"
 #include "proto/http1_request.h"
 #include "proto/http1_response.h"
 
@@ -49,7 +50,8 @@ static __always_inline int walk_load(struct __sk_buff *skb, struct hook *h, stru
 	walk_keep_text(w);
 	if (n > HTTP_WINDOW)
 		n = HTTP_WINDOW;
-	if (bpf_skb_load_bytes(skb, off, w->window, size_within(n, HTTP_WINDOW))) {
+	if (memory_own(skb, h->scratch, off + n) ||
+	    bpf_skb_load_bytes(skb, off, w->window, size_within(n, HTTP_WINDOW))) {
 		h->metrics->helper_errors++;
 		return -1;
 	}
