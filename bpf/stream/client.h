@@ -19,8 +19,10 @@ static __always_inline void walk_begin(struct hook *h, struct bpfast_flow *flow,
 	if (walk_in_head(w->st.state)) {
 		__builtin_memcpy(w->set, flow->set, sizeof(w->set));
 		__builtin_memcpy(w->header_set, flow->header_set, sizeof(w->header_set));
-		__builtin_memcpy(w->text, flow->text, sizeof(flow->text));
 	}
+	if (w->st.state !=
+	    H1_START) /* a body may be refused too, and is recorded with its request */
+		__builtin_memcpy(w->text, flow->text, sizeof(flow->text));
 	w->text_len = flow->text_len;
 	w->text_pos = off;
 	w->image = h->image;
@@ -351,7 +353,7 @@ static __noinline int stream_client(struct __sk_buff *skb, struct hook *h, struc
 {
 	struct packet *pkt = &h->scratch->pkt;
 	struct bpfast_stream *st = &flow->client;
-	__u32 len = pkt->payload_len;
+	__u32 len = pkt->payload_len, flags;
 	int action;
 
 	if (pkt->tcp_flags & TCP_RST) {
@@ -377,10 +379,14 @@ static __noinline int stream_client(struct __sk_buff *skb, struct hook *h, struc
 	}
 	if (stream_own(st))
 		return refuse(h, flow, BPFAST_R_STREAM_BUSY);
-	/* A SYN may have come meanwhile. */
-	action = *(volatile __u32 *)&flow->flags & BPFAST_FF_SYN_ACKED
-			 ? client_segment(skb, h, flow)
-			 : refuse(h, flow, BPFAST_R_TCP_WINDOW);
+	/* A SYN may have come meanwhile, or another CPU has refused what came before. */
+	flags = *(volatile __u32 *)&flow->flags;
+	if (flags & BPFAST_FF_DENIED)
+		action = denied_packet(skb, h, flow, 1);
+	else if (flags & BPFAST_FF_SYN_ACKED)
+		action = client_segment(skb, h, flow);
+	else
+		action = refuse(h, flow, BPFAST_R_TCP_WINDOW);
 	stream_release(st);
 	return action;
 }
