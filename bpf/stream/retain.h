@@ -28,6 +28,7 @@ static __always_inline struct retain *retain_of(struct hook *h, struct bpfast_fl
 	r->tag = chunk_tag(&h->scratch->key);
 	r->endpoint = h->endpoint->slot;
 	r->share = h->control->retain_share;
+	r->most = BPFAST_FLOW_CHUNKS;
 	r->base = h->scratch->pkt.seq;
 	r->seq = r->base + from;
 	r->end = r->base + to;
@@ -138,7 +139,7 @@ static __always_inline struct bpfast_chunk *retain_insert(struct retain *r)
 	struct bpfast_chunk *first = chunk_at(r->first), *prev = chunk_at(r->prev), *chunk;
 	__u32 link;
 
-	if (first && first->count >= BPFAST_FLOW_CHUNKS)
+	if (first && first->count >= r->most)
 		return 0;
 	link = chunk_take(r->endpoint, r->tag, r->share);
 	chunk = chunk_at(link);
@@ -288,6 +289,12 @@ static __noinline __u32 retain_add(struct __sk_buff *skb, struct hook *h, struct
 
 	if (memory_own(skb, h->scratch, h->scratch->pkt.payload_off + to))
 		return BPFAST_R_INTERNAL;
+	/* What lies ahead of a gap leaves room for what fills the gap. Without it the server
+	 * could never acknowledge either, and nothing would ever be given back. */
+	if (seq_diff(r->base, flow->client.next) > 0) {
+		r->most -= BPFAST_FILL_CHUNKS;
+		r->share -= r->share / 8;
+	}
 	if (retain_first(skb, h, r)) {
 		first = retain_here(r);
 		last = first ? chunk_at(first->last) : 0;

@@ -37,6 +37,8 @@
 #define BPFAST_CHUNKS_DEFAULT 32768
 /* Chunks that one flow may hold: 128 KiB. */
 #define BPFAST_FLOW_CHUNKS 128
+/* Of these, kept free for the segment that fills a gap: what is ahead of one may not take them. */
+#define BPFAST_FILL_CHUNKS 16
 /* What one endpoint's flows may hold together: this part of the pool. */
 #define BPFAST_ENDPOINT_SHARE 4
 /* Bytes of a request or response head. */

@@ -419,6 +419,36 @@ static void gap_in_chunks(void **state)
 	DENIED_403(&t, client_says(&t, BAD), HTTP_DENIED, sizeof(BAD) - 1);
 }
 
+#define AHEAD_CHUNKS (BPFAST_FLOW_CHUNKS - BPFAST_FILL_CHUNKS)
+
+/* What is ahead of a gap takes all that it may: what fills the gap has room all the same. */
+static void room_to_fill(void **state)
+{
+	char kilo[1024];
+
+	(void)state;
+	memset(kilo, 'x', sizeof(kilo));
+	policy(WEB);
+	/* First of an endpoint's share, then of what one flow may hold. */
+	for (int i = 0; i < 2; i++) {
+		struct talk t = TALK(.client_port = (uint16_t)(50000 + i));
+		uint32_t before = chunks_held(), lost, room = i ? AHEAD_CHUNKS : 56;
+
+		control()->retain_share = i ? CHUNKS : 64;
+		talk_open(&t);
+		FORWARDED(client_says(&t, CHUNKED));
+		lost = t.client_seq;
+		t.client_seq += 7;
+		/* The head is kept in one already. */
+		for (; room > 1; room--, t.client_seq += 1024)
+			FORWARDED(CLIENT(&t, .data = ((struct bytes){kilo, 1024})));
+		EXPECT(chunks_held() - before == (i ? AHEAD_CHUNKS : 56));
+		DROPPED(CLIENT(&t, .data = ((struct bytes){kilo, 1024})), RETAIN_FULL);
+		FORWARDED(CLIENT(&t, .seq = lost, .data = B("fffff\r\n")));
+		FORWARDED(CLIENT(&t, .data = ((struct bytes){kilo, 1024})));
+	}
+}
+
 /* More than a flow may hold is not forwarded, and never unread. */
 static void no_room(void **state)
 {
@@ -433,11 +463,11 @@ static void no_room(void **state)
 	talk_open(&t);
 	begin = t.client_seq;
 	t.client_seq += 4;
-	for (i = 0; i < BPFAST_FLOW_CHUNKS; i++, t.client_seq += 1024)
+	for (i = 0; i < AHEAD_CHUNKS; i++, t.client_seq += 1024)
 		FORWARDED(CLIENT(&t, .data = ((struct bytes){kilo, 1024})));
 	DROPPED(CLIENT(&t, .data = ((struct bytes){kilo, 1024})), RETAIN_FULL);
 	FORWARDED(CLIENT(&t, .seq = begin + 4, .data = ((struct bytes){kilo, 1024})));
-	EXPECT(chunks_held() == BPFAST_FLOW_CHUNKS);
+	EXPECT(chunks_held() == AHEAD_CHUNKS);
 	t.client_seq = begin;
 	DENIED_403(&t, CLIENT(&t, .data = B("GET ")), HTTP_TARGET, 4);
 	EXPECT(chunks_held() == 0);
@@ -605,6 +635,7 @@ int cases_tcp(void)
 		CASE(one_byte_one_value),
 		CASE(bodies_are_not_kept),
 		CASE(gap_in_chunks),
+		CASE(room_to_fill),
 		CASE(no_room),
 		CASE(busy),
 		CASE(mp_capable),
