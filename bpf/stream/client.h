@@ -341,7 +341,7 @@ static __always_inline int client_segment(struct __sk_buff *skb, struct hook *h,
 /* No payload and no end of the stream: all that it may do is to let us forget. */
 static __always_inline int client_ack(struct hook *h, struct bpfast_flow *flow)
 {
-	if (flow->held && !stream_own(&flow->client)) {
+	if (flow->held && !stream_try(&flow->client)) {
 		retain_release(h, flow, 0);
 		stream_release(&flow->client);
 	}
