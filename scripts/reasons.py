@@ -110,7 +110,7 @@ end a head. Other segments that are ahead of a gap are forwarded and kept, see `
 A sequence number came twice with different bytes, before the server acknowledged it. What was judged holds; the second is dropped. TCP stacks do not do
 this: somebody makes segments by hand, to have one request judged and another executed.""",
     "retention-full": """\
-Request heads, chunk framing and what was forwarded ahead of a gap are kept until the server acknowledges them: at most 128 KiB for a connection, a quarter
+Request heads, chunk framing and what was forwarded ahead of a gap are kept until the server acknowledges them: at most 512 KiB for a connection, a quarter
 of the pool for an endpoint. The segment is dropped and TCP sends it again. Under heavy loss a few are ordinary. Many mean that a server
 acknowledges nothing, or that the pool is too small for the number of requests in flight: setting `retain-mib`; `bpfast status` shows how full it is.""",
     "tcp-outside-stream": """\

@@ -35,10 +35,11 @@
 /* Bytes of one chunk of the retention pool (retain.h), and how many there are by default. */
 #define BPFAST_CHUNK_BYTES 1024
 #define BPFAST_CHUNKS_DEFAULT 32768
-/* Chunks that one flow may hold: 128 KiB. */
-#define BPFAST_FLOW_CHUNKS 128
-/* Of these, kept free for the segment that fills a gap: what is ahead of one may not take them. */
-#define BPFAST_FILL_CHUNKS 16
+/* Chunks that one flow may hold: 512 KiB. */
+#define BPFAST_FLOW_CHUNKS 512
+/* Of these, kept free for the packet that fills a gap, 64 KiB at most: what is ahead of one may
+ * not take them. */
+#define BPFAST_FILL_CHUNKS 64
 /* What one endpoint's flows may hold together: this part of the pool. */
 #define BPFAST_ENDPOINT_SHARE 4
 /* Bytes of a request or response head. */
