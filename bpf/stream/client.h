@@ -166,8 +166,12 @@ static __noinline __u32 requests_judge(struct __sk_buff *skb, struct hook *h,
 		return w->reason;
 	}
 	h->scratch->retain.cur = 0;
-	if (chunks_of(flow) && end == h->scratch->pkt.payload_len)
-		retain_of(h, flow, off, end);
+	if (chunks_of(flow) && end == h->scratch->pkt.payload_len) {
+		struct retain *r = retain_of(h, flow, off, end);
+
+		if (retain_all_before(r, r->end))
+			r->cur = 0;
+	}
 	bpf_loop(WALK_STEPS, request_walk_step, &c, 0);
 	if (!w->reason && w->pos != w->end)
 		w->reason = BPFAST_R_INTERNAL;

@@ -52,6 +52,14 @@ static __always_inline struct bpfast_chunk *retain_here(struct retain *r)
 	return chunk;
 }
 
+/* Mostly all that is kept lies before a place in the stream: then no list is walked. */
+static __always_inline int retain_all_before(struct retain *r, __u32 seq)
+{
+	struct bpfast_chunk *first = retain_here(r), *last = first ? chunk_at(first->last) : 0;
+
+	return last && last->owner == r->tag && seq_diff(seq, last->seq + last->len) >= 0;
+}
+
 /* --- comparing --------------------------------------------------------------- */
 
 /* Do n bytes in s->segment differ from those at `at` of a chunk? 1: they do, or it is none. */
@@ -117,13 +125,8 @@ static __noinline __u32 retain_compare(struct __sk_buff *skb, struct hook *h,
 {
 	struct retain_context c = {.skb = skb, .scratch = h->scratch};
 	struct retain *r = retain_of(h, flow, 0, len);
-	struct bpfast_chunk *first = retain_here(r), *last;
 
-	if (first) {
-		last = chunk_at(first->last);
-		/* Mostly all that is kept lies before. */
-		if (last && seq_diff(r->seq, last->seq + last->len) >= 0)
-			return BPFAST_R_NONE;
+	if (r->cur && !retain_all_before(r, r->seq)) {
 		if (memory_own(skb, h->scratch, h->scratch->pkt.payload_off + len))
 			return BPFAST_R_INTERNAL;
 		bpf_loop(BPFAST_FLOW_CHUNKS, retain_compare_step, &c, 0);
@@ -285,7 +288,7 @@ static __noinline __u32 retain_add(struct __sk_buff *skb, struct hook *h, struct
 {
 	struct retain_context c = {.skb = skb, .scratch = h->scratch};
 	struct retain *r = retain_of(h, flow, from, to);
-	struct bpfast_chunk *first, *last;
+	struct bpfast_chunk *first;
 
 	if (memory_own(skb, h->scratch, h->scratch->pkt.payload_off + to))
 		return BPFAST_R_INTERNAL;
@@ -296,11 +299,9 @@ static __noinline __u32 retain_add(struct __sk_buff *skb, struct hook *h, struct
 		r->share -= r->share / 8;
 	}
 	if (retain_first(skb, h, r)) {
-		first = retain_here(r);
-		last = first ? chunk_at(first->last) : 0;
-		/* Mostly it goes behind all that is kept. */
-		if (last && last->owner == r->tag && seq_diff(r->seq, last->seq + last->len) >= 0) {
-			r->prev = first->last;
+		if (retain_all_before(r, r->seq)) {
+			first = chunk_at(r->cur);
+			r->prev = first ? first->last : 0;
 			r->cur = 0;
 		}
 		/* Passing each, and one more for each that is taken or filled up. */
