@@ -49,11 +49,11 @@ UNIT      := $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(wildcard tests/un
 BPF_TESTS := $(patsubst tests/bpf/%.c,$(BUILD)/tests/bpf/%,$(wildcard tests/bpf/test_*.c))
 BPF_SHARED := $(patsubst tests/bpf/%.c,$(BUILD)/tests/bpf/%.o,$(filter-out tests/bpf/test_%,$(wildcard tests/bpf/*.c)))
 
-.PHONY: all help deps check-tools unit test-unit test-bpf test-e2e test demo bench format check-format clean install
+.PHONY: all help deps check-tools unit test-unit test-bpf test-e2e test demo bench bench-loss format check-format clean install
 .DELETE_ON_ERROR:
 .SECONDARY:
 
-all: check-tools $(BPF_OBJ) $(BINS) ## build everything into build/bin
+all: check-tools $(BPF_OBJ) $(BINS) $(BUILD)/bench/lossy.o ## build everything into build/bin
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -162,9 +162,23 @@ $(BUILD)/bench/prog_run: bench/prog_run.c | check-tools
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) -o $@ $< $(shell pkg-config --libs libbpf)
 
+$(BUILD)/bench/bulk: bench/bulk.c | check-tools
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) -o $@ $<
+
+# Loses packets on the way, for the tests too; no part of the product.
+$(BUILD)/bench/lossy.o: bench/lossy.bpf.c | check-tools
+	@mkdir -p $(@D)
+	$(call say,BPF,$@)
+	$(Q)$(CLANG) $(BPFFLAGS) -MMD -MP -c $< -o $@
+
 bench: deps ## measure against nothing and against a proxy; writes build/bench/results.md (root)
 	@$(MAKE) --no-print-directory all $(BUILD)/bench/prog_run
 	@BPFAST_BUILD=$(abspath $(BUILD)) $(PYTHON) bench/bench.py
+
+bench-loss: deps ## transfers under an HTTP rule while packets are lost; writes build/bench/loss.md (root)
+	@$(MAKE) --no-print-directory all $(BUILD)/bench/bulk
+	@BPFAST_BUILD=$(abspath $(BUILD)) $(PYTHON) bench/loss.py
 
 SOURCES = $(shell git ls-files --cached --others --exclude-standard '*.c' '*.h')
 

@@ -99,7 +99,7 @@ static __always_inline int stream_try(struct bpfast_stream *st)
 /*
  * The same, and waits: a sender's two CPUs, the one that writes and the one that reads
  * acknowledgements, meet all the time, judging takes microseconds, and a drop costs TCP more
- * than that. Bounded, about 0.1 ms: the owner may be a virtual CPU that does not run.
+ * than that. Bounded, about 0.2 ms: the owner may be a virtual CPU that does not run.
  */
 #define OWN_TRIES 20000
 
