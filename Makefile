@@ -49,7 +49,7 @@ UNIT      := $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(wildcard tests/un
 BPF_TESTS := $(patsubst tests/bpf/%.c,$(BUILD)/tests/bpf/%,$(wildcard tests/bpf/test_*.c))
 BPF_SHARED := $(patsubst tests/bpf/%.c,$(BUILD)/tests/bpf/%.o,$(filter-out tests/bpf/test_%,$(wildcard tests/bpf/*.c)))
 
-.PHONY: all help deps check-tools unit test-unit test-bpf test-e2e test demo bench bench-loss format check-format clean install
+.PHONY: all help deps check-tools unit test-unit test-bpf test-e2e test demo bench bench-loss format check-format clean install soak
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -142,6 +142,12 @@ test-unit: ## unit tests with sanitizers (no root)
 
 test-bpf: all bpf-bins ## the kernel side by BPF_PROG_TEST_RUN (root)
 	@set -e; for t in $(BPF_TESTS); do echo "== $$t"; $$t; done
+
+# How many packagings; a seed of its own each time, which it prints.
+SOAK ?= 5000000
+
+soak: all $(BUILD)/tests/bpf/test_invariance ## millions of packagings, of which none may make a difference (root)
+	BPFAST_INVARIANCE_PACKAGINGS=$(SOAK) $(BUILD)/tests/bpf/test_invariance
 
 test-e2e: all ## end to end in network namespaces (root)
 	$(PYTHON) -m pytest -q tests/e2e

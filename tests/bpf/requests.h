@@ -3,10 +3,20 @@
 #define BF_TEST_REQUESTS_H
 /*
  * Requests and what has to become of them under REQUESTS_POLICY. Two tests read
- * this: packets through the programs, and the parser alone, split everywhere.
+ * this: packets through the programs, and the parser alone, split everywhere. A
+ * third makes streams of them.
  *
  * X(what it is, bytes, reason): reason NONE is "allowed to its last byte".
  */
+/* The rules alone, for other policies with them. */
+#define REQUESTS_RULES                                                                             \
+	"        - {method: \"GET|POST|HEAD\", path: \"/ok.*\"}\n"                                 \
+	"        - {method: GET, path: \"/x%2Cy\"}\n"                                              \
+	"        - {method: GET, path: /tenant, headers: [\"X-Tenant: blue\"]}\n"                  \
+	"        - {method: GET, path: /there, headers: [\"X-There\"]}\n"                          \
+	"        - {method: GET, path: /host, host: \"api[.]example[.]com\"}\n"                    \
+	"        - {method: PUT, path: \"/(a|b)/[0-9]+\"}\n"
+
 #define REQUESTS_POLICY                                                                            \
 	"apiVersion: bpfast.io/v1alpha1\n"                                                         \
 	"kind: PayloadPolicy\n"                                                                    \
@@ -17,13 +27,7 @@
 	"  - toPorts:\n"                                                                           \
 	"    - ports: [{port: \"80\", protocol: TCP}]\n"                                           \
 	"      rules:\n"                                                                           \
-	"        http:\n"                                                                          \
-	"        - {method: \"GET|POST|HEAD\", path: \"/ok.*\"}\n"                                 \
-	"        - {method: GET, path: \"/x%2Cy\"}\n"                                              \
-	"        - {method: GET, path: /tenant, headers: [\"X-Tenant: blue\"]}\n"                  \
-	"        - {method: GET, path: /there, headers: [\"X-There\"]}\n"                          \
-	"        - {method: GET, path: /host, host: \"api[.]example[.]com\"}\n"                    \
-	"        - {method: PUT, path: \"/(a|b)/[0-9]+\"}\n"
+	"        http:\n" REQUESTS_RULES
 
 #define L "GET /ok HTTP/1.1\r\n" /* a good request line */
 #define H " HTTP/1.1\r\nHost: a\r\n\r\n" /* the rest behind a target */

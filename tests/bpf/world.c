@@ -323,7 +323,7 @@ void set_endpoint(const struct bpfast_endpoint *ep)
 
 /* --- running ------------------------------------------------------------------- */
 
-static void read_metrics(struct bpfast_metrics *sum)
+void world_metrics(struct bpfast_metrics *sum)
 {
 	static struct bpfast_metrics cpu[64];
 	uint64_t *to = (uint64_t *)sum;
@@ -372,7 +372,7 @@ static const struct seen *run_as(enum way way, const struct frame *f, struct __s
 	int err;
 
 	ctx.ifindex = (uint32_t)w.host;
-	read_metrics(&before);
+	world_metrics(&before);
 	s->events = 0;
 	s->sents = 0;
 	err = bpf_prog_test_run_opts(bpf_program__fd(prog), &opts);
@@ -382,7 +382,7 @@ static const struct seen *run_as(enum way way, const struct frame *f, struct __s
 	if (opts.retval != 2 && opts.retval != (uint32_t)-1)
 		fail_msg("a hook may return \"drop\" or \"next\", not %d", (int)opts.retval);
 	s->forwarded = opts.retval != 2;
-	read_metrics(&s->metrics);
+	world_metrics(&s->metrics);
 	for (size_t i = 0; i < sizeof(before) / 8; i++)
 		delta[i] -= ((uint64_t *)&before)[i];
 	s->reason = BPFAST_R_NONE;
@@ -424,6 +424,26 @@ const struct seen *run_gso(enum way way, const struct frame *f, uint32_t gso_siz
 }
 
 /* --- flows --------------------------------------------------------------------- */
+
+int world_program(enum way way)
+{
+	return bpf_program__fd(way == FROM_POD ? w.skel->progs.bpfast_from_pod
+					       : w.skel->progs.bpfast_to_pod);
+}
+
+int world_map(const char *name)
+{
+	int fd = bpf_object__find_map_fd_by_name(w.skel->obj, name);
+
+	if (fd < 0)
+		fail_msg("there is no map %s", name);
+	return fd;
+}
+
+uint32_t world_device(void)
+{
+	return (uint32_t)w.host;
+}
 
 void nap(unsigned int milliseconds)
 {
@@ -468,6 +488,13 @@ void flow_put(bool v6, uint16_t pod_port, uint16_t other_port, const struct bpfa
 
 	assert_int_equal(
 		bpf_map_update_elem(bpf_map__fd(w.skel->maps.bpfast_flow), &key, flow, BPF_ANY), 0);
+}
+
+void flow_forget(bool v6, uint16_t pod_port, uint16_t other_port)
+{
+	struct bpfast_flow_key key = flow_key_of(v6, pod_port, other_port);
+
+	bpf_map_delete_elem(bpf_map__fd(w.skel->maps.bpfast_flow), &key);
 }
 
 /* --- expectations ---------------------------------------------------------------- */

@@ -72,6 +72,13 @@ const struct seen *run_from_host(const struct frame *f);
 /* As a super-packet of segments of that size. */
 const struct seen *run_gso(enum way way, const struct frame *f, uint32_t gso_size);
 
+/* What a test needs that runs packets in its own way. */
+int world_program(enum way way);
+int world_map(const char *name);
+uint32_t world_device(void);
+/* Over all CPUs, since the programs were loaded. */
+void world_metrics(struct bpfast_metrics *sum);
+
 void nap(unsigned int milliseconds);
 
 size_t flow_count(void);
@@ -80,6 +87,7 @@ uint32_t chunks_held(void);
 /* The flow with these ports on the pod's side and the other; fails where there is none. */
 void flow_get(bool v6, uint16_t pod_port, uint16_t other_port, struct bpfast_flow *out);
 void flow_put(bool v6, uint16_t pod_port, uint16_t other_port, const struct bpfast_flow *flow);
+void flow_forget(bool v6, uint16_t pod_port, uint16_t other_port);
 
 /* Expectations. They name the caller's line. */
 #define FORWARDED(seen) check_forwarded((seen), __FILE__, __LINE__)

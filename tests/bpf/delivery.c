@@ -1,0 +1,442 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Client and server, and the hooks between them. */
+#include "delivery.h"
+
+#include <bpf/bpf.h>
+#include <stdio.h>
+
+#include "talk.h"
+
+#define SERVER_ISN 70000u
+/* Rounds of sending again that bring nothing new: then it is over. */
+#define PATIENCE 3
+#define ROUNDS_MAX 400
+
+delivery_tap delivery_watch;
+
+struct connection {
+	const struct stream *stream;
+	const struct reference *ref;
+	const struct packaging *how;
+	struct outcome *out;
+	struct talk talk; /* server_seq: the server's next byte, and what the client has of it */
+	bool received[STREAM_MAX]; /* by the server, gaps or not */
+	size_t answered; /* messages */
+	size_t ahead; /* the farthest byte that went ahead of a gap */
+	bool reset; /* the server's side */
+	bool denied;
+	bool fin;
+	struct bpfast_event event[REQUESTS_MAX];
+};
+
+const char *violation_text(enum violation v)
+{
+	static const char *const text[] = {
+#define VIOLATION_TEXT(sym, text) text,
+		VIOLATIONS(VIOLATION_TEXT)
+#undef VIOLATION_TEXT
+	};
+
+	return text[v];
+}
+
+/* Only the first counts: the others may follow from it. */
+static void violated(struct connection *c, enum violation v)
+{
+	if (!c->out->violation)
+		c->out->violation = v;
+}
+
+static unsigned int get16(const uint8_t *p)
+{
+	return (unsigned int)p[0] << 8 | p[1];
+}
+
+static uint32_t get32(const uint8_t *p)
+{
+	return (uint32_t)get16(p) << 16 | get16(p + 2);
+}
+
+/* Reads a frame without VLAN tags and IP options. False: it is not well-formed. */
+static bool read_segment(const struct frame *f, struct seen_tcp *t)
+{
+	const uint8_t *ip = f->b + 14, *tcp;
+	size_t header = ip[0] >> 4 == 4 ? 20 : 40, len;
+	uint32_t sum;
+
+	if (f->len < 14 + header + 20)
+		return false;
+	len = f->len - 14 - header;
+	if (header == 20) {
+		if (get16(ip + 2) != f->len - 14 || packet_sum(ip, 20, 0) != 0xffff)
+			return false;
+		sum = packet_sum(ip + 12, 8, 6 + (uint32_t)len);
+	} else {
+		if (get16(ip + 4) != len)
+			return false;
+		sum = packet_sum(ip + 8, 32, 6 + (uint32_t)len);
+	}
+	tcp = ip + header;
+	if (packet_sum(tcp, len, sum) != 0xffff || (tcp[12] >> 4) != 5)
+		return false;
+	*t = (struct seen_tcp){
+		.seq = get32(tcp + 4),
+		.ack = get32(tcp + 8),
+		.flags = tcp[13],
+		.data = tcp + 20,
+		.data_len = len - 20,
+	};
+	return true;
+}
+
+static bool put_through(struct connection *c, const struct segment_of *seg, struct frame *out)
+{
+	const struct frame *f = talk_frame(&c->talk, seg);
+	bool to_pod = !seg->from_server != c->talk.egress;
+	bool forwarded = lane_run(to_pod ? TO_POD : FROM_POD, f, seg->gso, out);
+
+	c->out->packets++;
+	if (delivery_watch)
+		delivery_watch(to_pod, f, forwarded);
+	return forwarded;
+}
+
+static void open_connection(struct connection *c)
+{
+	struct segment_of syn = {.seq = c->how->isn, .flags = SYN},
+			  syn_ack = {.from_server = 1,
+				     .seq = SERVER_ISN,
+				     .ack = c->how->isn + 1,
+				     .flags = SYN | ACK},
+			  ack = {.seq = c->how->isn + 1, .ack = SERVER_ISN + 1, .flags = ACK};
+	struct frame out;
+
+	if (!put_through(c, &syn, &out) || !put_through(c, &syn_ack, &out) ||
+	    !put_through(c, &ack, &out))
+		fail_msg("the connection was not opened");
+	c->talk.client_seq = c->how->isn + 1;
+	c->talk.server_seq = SERVER_ISN + 1;
+}
+
+static void receive(struct connection *c, const struct seen_tcp *t, size_t off, size_t len)
+{
+	size_t end = off + t->data_len;
+
+	if (t->seq != c->talk.client_seq + (uint32_t)off || t->data_len > len ||
+	    memcmp(t->data, c->stream->bytes + off, t->data_len)) {
+		violated(c, VIOLATION_BYTES);
+		return;
+	}
+	if (c->reset && t->data_len) {
+		violated(c, VIOLATION_AFTER);
+		return;
+	}
+	if (off > c->out->delivered && end > c->ahead)
+		c->ahead = end;
+	memset(c->received + off, 1, t->data_len);
+	while (c->out->delivered < c->stream->len && c->received[c->out->delivered])
+		c->out->delivered++;
+	if (t->flags & FIN) {
+		c->fin = true;
+		if (end != c->stream->len)
+			violated(c, VIOLATION_BYTES);
+	}
+}
+
+static void client_send(struct connection *c, const struct step *s)
+{
+	struct segment_of seg = {
+		.seq = c->talk.client_seq + s->off,
+		.ack = s->old_ack ? SERVER_ISN + 1 : c->talk.server_seq,
+		.flags = ACK | PSH,
+		.data = {c->stream->bytes + s->off, s->len},
+		.gso = s->gso,
+	};
+	struct frame out;
+	struct seen_tcp t;
+
+	if (c->how->fin && c->ref->clean && (size_t)s->off + s->len == c->stream->len)
+		seg.flags |= FIN;
+	if (!put_through(c, &seg, &out))
+		return;
+	if (!read_segment(&out, &t)) {
+		violated(c, VIOLATION_FRAME);
+		return;
+	}
+	if (!(t.flags & RST)) {
+		receive(c, &t, s->off, s->len);
+		return;
+	}
+	c->reset = true;
+	if (t.seq != c->talk.client_seq + (uint32_t)c->out->delivered)
+		violated(c, VIOLATION_RESET);
+}
+
+static uint32_t server_ack(const struct connection *c)
+{
+	return c->talk.client_seq + (uint32_t)c->out->delivered +
+	       (c->fin && c->out->delivered == c->stream->len);
+}
+
+static void server_send(struct connection *c, const void *data, size_t len)
+{
+	struct segment_of seg = {
+		.from_server = 1,
+		.seq = c->talk.server_seq,
+		.ack = server_ack(c),
+		.flags = ACK | (len ? PSH : 0),
+		.data = {data, len},
+	};
+	struct frame out;
+
+	if (c->reset)
+		return;
+	if (put_through(c, &seg, &out))
+		c->talk.server_seq += (uint32_t)len;
+	else if (!c->ref->denied)
+		violated(c, VIOLATION_ANSWER);
+}
+
+static void server_answer(struct connection *c)
+{
+	static const char ok[] = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+	char answers[REQUESTS_MAX * sizeof(ok)];
+	size_t len = 0;
+
+	while (c->answered < c->ref->messages && c->ref->end[c->answered] <= c->out->delivered) {
+		memcpy(answers + len, ok, sizeof(ok) - 1);
+		len += sizeof(ok) - 1;
+		c->answered++;
+	}
+	if (len)
+		server_send(c, answers, len);
+}
+
+/* "KIND\tNAMESPACE\tNAME\tspec.ingress[0].toPorts[0]..." -> what is behind the direction. */
+static void said_rule(struct said *s, const char *ref)
+{
+	const char *p = strrchr(ref, '\t');
+
+	p = p ? strchr(p, '[') : NULL;
+	snprintf(s->rule, sizeof(s->rule), "%s", p ? p : "");
+}
+
+/* Takes over the records that came since. */
+static void read_records(struct connection *c)
+{
+	struct outcome *o = c->out;
+	size_t n = lane_requests(c->event, REQUESTS_MAX);
+
+	for (size_t i = 0; i < n; i++) {
+		const struct bpfast_event *ev = &c->event[i];
+		struct said *s = &o->said[o->requests];
+
+		if (o->requests >= REQUESTS_MAX || i >= REQUESTS_MAX) {
+			violated(c, VIOLATION_VERDICTS);
+			return;
+		}
+		memset(s, 0, sizeof(*s));
+		s->verdict = ev->verdict;
+		s->reason = ev->reason;
+		s->http_minor = ev->http_minor;
+		s->text_len = (uint8_t)ev->text_len;
+		/* What lies behind it is left over from others. */
+		memcpy(s->text, ev->text,
+		       ev->text_len < sizeof(s->text) ? ev->text_len : sizeof(s->text));
+		said_rule(s, event_ref(ev));
+		c->denied |= ev->verdict == BPFAST_V_DROPPED;
+		if (ev->reason == BPFAST_R_INTERNAL)
+			violated(c, VIOLATION_HELPER);
+		o->requests++;
+	}
+}
+
+/* Rounds of: the server acknowledges and answers, the client sends again what is missing. */
+static void send_again(struct connection *c)
+{
+	size_t left = c->stream->len;
+	unsigned int idle = 0;
+
+	while (!c->reset && idle < PATIENCE && c->out->rounds < ROUNDS_MAX) {
+		size_t delivered = c->out->delivered, answered = c->answered,
+		       requests = c->out->requests;
+
+		server_send(c, NULL, 0);
+		server_answer(c);
+		if (c->out->delivered == left && (!c->how->fin || !c->ref->clean || c->fin))
+			break;
+		c->out->rounds++;
+		for (size_t off = c->out->delivered == left ? left - 1 : c->out->delivered;
+		     off < left && !c->reset;) {
+			struct step s = {.kind = STEP_SEND, .off = (uint16_t)off};
+
+			s.len = (uint16_t)(left - off < c->how->resend ? left - off
+								       : c->how->resend);
+			client_send(c, &s);
+			off += s.len;
+		}
+		read_records(c);
+		idle = delivered == c->out->delivered && answered == c->answered &&
+				       requests == c->out->requests
+			       ? idle + 1
+			       : 0;
+		if (c->denied && c->how->port == PORT_DROP)
+			break;
+	}
+}
+
+static void begin(struct connection *c, const struct stream *s, const struct reference *ref,
+		  const struct packaging *how, struct outcome *out)
+{
+	static uint16_t port;
+
+	memset(c, 0, sizeof(*c));
+	memset(out, 0, sizeof(*out));
+	c->stream = s;
+	c->ref = ref;
+	c->how = how;
+	c->out = out;
+	c->talk = TALK(.v6 = how->v6, .egress = how->egress, .server_port = how->port);
+	c->talk.client_port = (uint16_t)(20000 + port++ % 40000);
+	open_connection(c);
+}
+
+static void end(struct connection *c)
+{
+	uint16_t client = c->talk.client_port, server = c->talk.server_port;
+
+	read_records(c);
+	flow_forget(c->talk.v6, c->talk.egress ? client : server, c->talk.egress ? server : client);
+}
+
+/* Alike in all, or in all but the texts. */
+static bool said_alike(const struct outcome *o, const struct reference *ref, bool texts)
+{
+	for (size_t i = 0; i < ref->requests; i++) {
+		struct said a = o->said[i];
+		const struct said *b = &ref->said[i];
+
+		if (!texts) {
+			a.text_len = b->text_len;
+			memcpy(a.text, b->text, sizeof(a.text));
+		}
+		if (memcmp(&a, b, sizeof(a)))
+			return false;
+	}
+	return true;
+}
+
+static void check(struct connection *c, const struct bpfast_metrics *before,
+		  const struct bpfast_metrics *after)
+{
+	const struct reference *ref = c->ref;
+	struct outcome *o = c->out;
+	uint64_t count[BPFAST_V_COUNT] = {0};
+	size_t sure = ref->sure;
+
+	for (size_t i = 0; i < o->requests; i++)
+		count[o->said[i].verdict]++;
+	for (size_t v = 0; v < BPFAST_V_COUNT; v++) {
+		if (after->http_requests[v] - before->http_requests[v] != count[v])
+			violated(c, VIOLATION_COUNTED);
+	}
+	if (after->helper_errors != before->helper_errors ||
+	    after->records_lost != before->records_lost ||
+	    after->dropped[0][BPFAST_R_INTERNAL] != before->dropped[0][BPFAST_R_INTERNAL] ||
+	    after->dropped[1][BPFAST_R_INTERNAL] != before->dropped[1][BPFAST_R_INTERNAL])
+		violated(c, VIOLATION_HELPER);
+	if (o->requests != ref->requests || !said_alike(o, ref, false))
+		violated(c, VIOLATION_VERDICTS);
+	if (o->delivered > ref->fence)
+		violated(c, VIOLATION_BEYOND);
+	/* What fills a gap before refused bytes that went ahead is itself what is refused. */
+	if (ref->denied && c->ahead > ref->sure)
+		sure = 0;
+	if (o->delivered < sure)
+		violated(c, VIOLATION_LESS);
+	if (ref->denied && c->how->port == PORT_REPLY &&
+	    after->replies_sent == before->replies_sent)
+		violated(c, VIOLATION_TOLD);
+	if (ref->denied && c->how->port == PORT_RESET &&
+	    after->resets_sent - before->resets_sent < 2)
+		violated(c, VIOLATION_TOLD);
+	if (ref->denied && c->how->port != PORT_DROP && !c->reset)
+		violated(c, VIOLATION_TOLD);
+	if (c->how->fin && ref->clean && !c->fin)
+		violated(c, VIOLATION_FIN);
+	if (!said_alike(o, ref, true))
+		violated(c, VIOLATION_TEXTS);
+}
+
+enum violation deliver(const struct stream *s, const struct reference *ref,
+		       const struct packaging *how, struct outcome *out)
+{
+	static struct connection c;
+	static struct bpfast_metrics before, after;
+
+	world_metrics(&before);
+	begin(&c, s, ref, how, out);
+	for (size_t i = 0; i < how->steps; i++) {
+		const struct step *step = &how->step[i];
+
+		if (step->kind == STEP_SEND)
+			client_send(&c, step);
+		else if (step->kind == STEP_ACK)
+			server_send(&c, NULL, 0);
+		else
+			server_answer(&c);
+	}
+	read_records(&c);
+	send_again(&c);
+	end(&c);
+	world_metrics(&after);
+	check(&c, &before, &after);
+	return out->violation;
+}
+
+/* The parser is where a message begins: H1_START in bpf/proto/http1.h. */
+static bool between_messages(const struct connection *c)
+{
+	struct bpfast_flow flow;
+
+	flow_get(c->talk.v6, c->talk.server_port, c->talk.client_port, &flow);
+	return flow.client.state == 0;
+}
+
+const char *reference_make(const struct stream *s, struct reference *ref)
+{
+	static struct packaging how;
+	static struct connection c;
+	static struct outcome out;
+	size_t at;
+
+	packaging_plain(&how, 0, 1);
+	how.port = PORT_RESET; /* nothing is held until an earlier answer is there */
+	memset(ref, 0, sizeof(*ref));
+	begin(&c, s, ref, &how, &out);
+	for (at = 0; at < s->len; at++) {
+		client_send(&c, &(struct step){.off = (uint16_t)at, .len = 1});
+		if (out.delivered == at) {
+			ref->denied = true;
+			break;
+		}
+		if (between_messages(&c)) {
+			if (ref->messages == REQUESTS_MAX)
+				return "too many messages";
+			ref->end[ref->messages++] = at + 1;
+			server_answer(&c);
+		}
+		/* Or the records would be too many. */
+		if (at % 1024 == 0)
+			read_records(&c);
+	}
+	end(&c);
+	ref->requests = out.requests;
+	memcpy(ref->said, out.said, sizeof(ref->said));
+	ref->fence = at;
+	ref->clean = !ref->denied && ref->messages && ref->end[ref->messages - 1] == s->len;
+	ref->sure = ref->denied ? ref->messages ? ref->end[ref->messages - 1] : 0 : s->len;
+	if (out.violation)
+		return violation_text(out.violation);
+	return ref->denied == c.denied ? NULL : "a byte was dropped without a verdict";
+}
