@@ -95,7 +95,7 @@ static bool plainer(struct story *now, struct story *try)
 {
 	bool any = false;
 
-	for (int what = 0; what < 8; what++) {
+	for (int what = 0; what < 12; what++) {
 		struct packaging *p = &try->how;
 
 		*try = *now;
@@ -104,6 +104,10 @@ static bool plainer(struct story *now, struct story *try)
 		p->fin &= what != 2;
 		p->isn = what == 3 ? 1000 : p->isn;
 		p->resend = what == 4 ? 1400 : p->resend;
+		p->vlan &= what != 8;
+		p->timestamps &= what != 9;
+		p->reused &= what != 10;
+		p->answers = what == 11 ? ANSWERS_TOGETHER : p->answers;
 		p->port = what == 5 ? PORT_REPLY : p->port;
 		for (size_t i = 0; i < p->steps; i++) {
 			p->step[i].gso = what == 6 ? 0 : p->step[i].gso;

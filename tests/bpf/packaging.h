@@ -27,9 +27,15 @@ struct step {
 	uint16_t off, len;
 };
 
+/* In which segments the server answers several requests. */
+enum answers { ANSWERS_TOGETHER, ANSWERS_EACH, ANSWERS_LAST_FIRST };
+
 struct packaging {
-	bool v6, egress;
+	bool v6, egress, vlan;
+	bool timestamps; /* an option on every segment */
 	bool fin; /* the segment with the last byte bears FIN */
+	bool reused; /* another connection on these ports ended within a head */
+	uint8_t answers;
 	uint16_t port; /* how is refused: corpus.h */
 	uint32_t isn; /* the client's */
 	uint16_t resend; /* the size of the segments in which is sent again what did not arrive */
