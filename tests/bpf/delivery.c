@@ -47,50 +47,6 @@ static void violated(struct connection *c, enum violation v)
 		c->out->violation = v;
 }
 
-static unsigned int get16(const uint8_t *p)
-{
-	return (unsigned int)p[0] << 8 | p[1];
-}
-
-static uint32_t get32(const uint8_t *p)
-{
-	return (uint32_t)get16(p) << 16 | get16(p + 2);
-}
-
-/* Reads a frame without IP options. False: it is not well-formed. */
-static bool read_segment(const struct frame *f, struct seen_tcp *t)
-{
-	size_t l3 = get16(f->b + 12) == 0x8100 ? 18 : 14, header, doff, len;
-	const uint8_t *ip = f->b + l3, *tcp;
-	uint32_t sum;
-
-	header = ip[0] >> 4 == 4 ? 20 : 40;
-	if (f->len < l3 + header + 20)
-		return false;
-	len = f->len - l3 - header;
-	if (header == 20) {
-		if (get16(ip + 2) != f->len - l3 || packet_sum(ip, 20, 0) != 0xffff)
-			return false;
-		sum = packet_sum(ip + 12, 8, 6 + (uint32_t)len);
-	} else {
-		if (get16(ip + 4) != len)
-			return false;
-		sum = packet_sum(ip + 8, 32, 6 + (uint32_t)len);
-	}
-	tcp = ip + header;
-	doff = (tcp[12] >> 4) * 4u;
-	if (packet_sum(tcp, len, sum) != 0xffff || doff < 20 || doff > len)
-		return false;
-	*t = (struct seen_tcp){
-		.seq = get32(tcp + 4),
-		.ack = get32(tcp + 8),
-		.flags = tcp[13],
-		.data = tcp + doff,
-		.data_len = len - doff,
-	};
-	return true;
-}
-
 static bool put_through(struct connection *c, const struct segment_of *seg, struct frame *out)
 {
 	const struct frame *f = talk_frame(&c->talk, seg);
@@ -178,7 +134,7 @@ static void client_send(struct connection *c, const struct step *s)
 		seg.flags |= FIN;
 	if (!put_through(c, &seg, &out))
 		return;
-	if (!read_segment(&out, &t)) {
+	if (!lane_read(&out, &t)) {
 		violated(c, VIOLATION_FRAME);
 		return;
 	}
@@ -252,15 +208,6 @@ static void server_answer(struct connection *c)
 		c->talk.server_seq += (uint32_t)(n * OK_LEN);
 }
 
-/* "KIND\tNAMESPACE\tNAME\tspec.ingress[0].toPorts[0]..." -> what is behind the direction. */
-static void said_rule(struct said *s, const char *ref)
-{
-	const char *p = strrchr(ref, '\t');
-
-	p = p ? strchr(p, '[') : NULL;
-	snprintf(s->rule, sizeof(s->rule), "%s", p ? p : "");
-}
-
 /* Takes over the records that came since. */
 static void read_records(struct connection *c)
 {
@@ -275,15 +222,7 @@ static void read_records(struct connection *c)
 			violated(c, VIOLATION_VERDICTS);
 			return;
 		}
-		memset(s, 0, sizeof(*s));
-		s->verdict = ev->verdict;
-		s->reason = ev->reason;
-		s->http_minor = ev->http_minor;
-		s->text_len = (uint8_t)ev->text_len;
-		/* What lies behind it is left over from others. */
-		memcpy(s->text, ev->text,
-		       ev->text_len < sizeof(s->text) ? ev->text_len : sizeof(s->text));
-		said_rule(s, event_ref(ev));
+		said_take(s, ev);
 		c->denied |= ev->verdict == BPFAST_V_DROPPED;
 		if (ev->reason == BPFAST_R_INTERNAL)
 			violated(c, VIOLATION_HELPER);
@@ -350,23 +289,6 @@ static void end(struct connection *c)
 	flow_forget(c->talk.v6, c->talk.egress ? client : server, c->talk.egress ? server : client);
 }
 
-/* Alike in all, or in all but the texts. */
-static bool said_alike(const struct outcome *o, const struct reference *ref, bool texts)
-{
-	for (size_t i = 0; i < ref->requests; i++) {
-		struct said a = o->said[i];
-		const struct said *b = &ref->said[i];
-
-		if (!texts) {
-			a.text_len = b->text_len;
-			memcpy(a.text, b->text, sizeof(a.text));
-		}
-		if (memcmp(&a, b, sizeof(a)))
-			return false;
-	}
-	return true;
-}
-
 /* Both ends know that it was refused. */
 static bool is_told(const struct connection *c, const struct bpfast_metrics *before,
 		    const struct bpfast_metrics *after)
@@ -403,7 +325,7 @@ static void check(struct connection *c, const struct bpfast_metrics *before,
 	    after->dropped[0][BPFAST_R_INTERNAL] != before->dropped[0][BPFAST_R_INTERNAL] ||
 	    after->dropped[1][BPFAST_R_INTERNAL] != before->dropped[1][BPFAST_R_INTERNAL])
 		violated(c, VIOLATION_HELPER);
-	if (o->requests != ref->requests || !said_alike(o, ref, false))
+	if (!said_alike(o->said, o->requests, ref->said, ref->requests, false))
 		violated(c, VIOLATION_VERDICTS);
 	if (o->delivered > ref->fence)
 		violated(c, VIOLATION_BEYOND);
@@ -416,7 +338,7 @@ static void check(struct connection *c, const struct bpfast_metrics *before,
 		violated(c, VIOLATION_TOLD);
 	if (c->how->fin && ref->clean && !c->fin)
 		violated(c, VIOLATION_FIN);
-	if (!said_alike(o, ref, true))
+	if (!said_alike(o->said, o->requests, ref->said, ref->requests, true))
 		violated(c, VIOLATION_TEXTS);
 }
 

@@ -12,15 +12,9 @@
 #include "corpus.h"
 #include "lane.h"
 #include "packaging.h"
+#include "said.h"
 
 #define REQUESTS_MAX 64
-
-/* What is said of a request, whoever says it where. */
-struct said {
-	uint8_t verdict, reason, http_minor, text_len;
-	char text[BPFAST_FLOW_TEXT];
-	char rule[160]; /* of the attribution, without the policy and the direction */
-};
 
 struct reference {
 	size_t requests;

@@ -2,15 +2,12 @@
 /* Making a packaging small that made a difference, and telling it. */
 #include "failure.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
-
-#include "observe/names.h"
 
 /* A stream, a packaging, and how that goes wrong. */
 struct story {
@@ -178,33 +175,11 @@ static void print_line(const char *text)
 	print_error("    %s\n", text);
 }
 
-/* As a string literal; overwritten by the next call. */
-static const char *quoted(const void *bytes, size_t n)
-{
-	static char text[520];
-	const uint8_t *p = bytes;
-	size_t len = 1;
-
-	text[0] = '"';
-	for (size_t i = 0; i < n && len < 500; i++) {
-		if (p[i] == '\r' || p[i] == '\n')
-			len += (size_t)sprintf(text + len, "\\%c", p[i] == '\r' ? 'r' : 'n');
-		else if (isprint(p[i]) && p[i] != '\\' && p[i] != '"')
-			text[len++] = (char)p[i];
-		else
-			len += (size_t)sprintf(text + len, "\\x%02x", p[i]);
-	}
-	strcpy(text + len, len < 500 ? "\"" : "\" ...");
-	return text;
-}
-
 static void print_said(const char *who, const struct said *s, size_t n)
 {
 	print_error("  %s:\n", who);
 	for (size_t i = 0; i < n; i++)
-		print_error("    %s %s HTTP/1.%d %s rule \"%s\"\n", bf_verdict_word(s[i].verdict),
-			    bf_reason_word(s[i].reason), s[i].http_minor,
-			    quoted(s[i].text, s[i].text_len), s[i].rule);
+		print_error("    %s\n", said_line(&s[i]));
 }
 
 /* --- for replay ------------------------------------------------------------------ */
@@ -268,8 +243,7 @@ static void write_said(const char *who, const struct said *s, size_t n)
 {
 	fprintf(readme, "\n%s:\n\n", who);
 	for (size_t i = 0; i < n; i++)
-		fprintf(readme, "    %s %s %s\n", bf_verdict_word(s[i].verdict),
-			bf_reason_word(s[i].reason), quoted(s[i].text, s[i].text_len));
+		fprintf(readme, "    %s\n", said_line(&s[i]));
 }
 
 /* A folder for each; two runs at the same time have their own. */
@@ -317,7 +291,8 @@ void failure_tell(const struct stream *s, const struct packaging *p, const char 
 	}
 	make_small(&now);
 	print_error("%s, %s: %s\n", s->name, what, violation_text(now.out.violation));
-	print_error("  %zu bytes: %s\n", now.stream.len, quoted(now.stream.bytes, now.stream.len));
+	print_error("  %zu bytes: %s\n", now.stream.len,
+		    said_quoted(now.stream.bytes, now.stream.len));
 	packaging_print(&now.how, print_line);
 	print_error("  delivered: %zu bytes; expected: %zu to %zu\n", now.out.delivered,
 		    now.ref.sure, now.ref.fence);

@@ -45,6 +45,49 @@ void lane_close(void)
 	ring_buffer__free(l.ring);
 }
 
+static unsigned int get16(const uint8_t *p)
+{
+	return (unsigned int)p[0] << 8 | p[1];
+}
+
+static uint32_t get32(const uint8_t *p)
+{
+	return (uint32_t)get16(p) << 16 | get16(p + 2);
+}
+
+bool lane_read(const struct frame *f, struct seen_tcp *t)
+{
+	size_t l3 = get16(f->b + 12) == 0x8100 ? 18 : 14, header, doff, len;
+	const uint8_t *ip = f->b + l3, *tcp;
+	uint32_t sum;
+
+	header = ip[0] >> 4 == 4 ? 20 : 40;
+	if (f->len < l3 + header + 20)
+		return false;
+	len = f->len - l3 - header;
+	if (header == 20) {
+		if (get16(ip + 2) != f->len - l3 || packet_sum(ip, 20, 0) != 0xffff)
+			return false;
+		sum = packet_sum(ip + 12, 8, 6 + (uint32_t)len);
+	} else {
+		if (get16(ip + 4) != len)
+			return false;
+		sum = packet_sum(ip + 8, 32, 6 + (uint32_t)len);
+	}
+	tcp = ip + header;
+	doff = (tcp[12] >> 4) * 4u;
+	if (packet_sum(tcp, len, sum) != 0xffff || doff < 20 || doff > len)
+		return false;
+	*t = (struct seen_tcp){
+		.seq = get32(tcp + 4),
+		.ack = get32(tcp + 8),
+		.flags = tcp[13],
+		.data = tcp + doff,
+		.data_len = len - doff,
+	};
+	return true;
+}
+
 bool lane_run(enum way way, const struct frame *in, uint32_t gso, struct frame *out)
 {
 	struct __sk_buff ctx = {.ifindex = l.device,

@@ -266,8 +266,8 @@ static void write_sum(const struct layer *l, uint8_t *p, size_t len, const uint8
 
 struct frame *packet_build(const struct layer *layers, size_t n)
 {
-	static struct frame ring[FRAME_RING];
-	static unsigned int turn;
+	static _Thread_local struct frame ring[FRAME_RING];
+	static _Thread_local unsigned int turn;
 	struct frame *f = &ring[turn++ % FRAME_RING];
 	struct place place[32];
 	size_t len = 0, packet_end = 0;

@@ -113,7 +113,7 @@ struct frame {
 	packet_build((const struct layer[]){__VA_ARGS__},                                          \
 		     sizeof((const struct layer[]){__VA_ARGS__}) / sizeof(struct layer))
 
-/* The frame lies in a ring of FRAME_RING; fails the test where the layers make no sense. */
+/* The frame lies in a ring of FRAME_RING, one a thread; fails the test where the layers make no sense. */
 struct frame *packet_build(const struct layer *layers, size_t n);
 
 /* --- reading frames that the programs made ----------------------------------- */

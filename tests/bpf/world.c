@@ -292,7 +292,12 @@ bool policy_replies(const void *bytes, size_t len)
 const char *event_ref(const struct bpfast_event *ev)
 {
 	assert_int_equal(ev->generation, w.generation);
-	return bf_image_ref(w.image.blob.data, w.image.blob.len, ev->ref);
+	return image_ref(ev->ref);
+}
+
+const char *image_ref(uint32_t ref)
+{
+	return bf_image_ref(w.image.blob.data, w.image.blob.len, ref);
 }
 
 struct bpfast_control *control(void)

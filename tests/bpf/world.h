@@ -59,6 +59,7 @@ void forget_old_policies(void);
 bool policy_replies(const void *bytes, size_t len);
 /* The attribution that an event of the policy in force bears. */
 const char *event_ref(const struct bpfast_event *ev);
+const char *image_ref(uint32_t ref);
 
 struct bpfast_control *control(void);
 /* The pod's entry; put back by world_reset(). NULL: none. */
