@@ -146,8 +146,9 @@ test-bpf: all bpf-bins ## the kernel side by BPF_PROG_TEST_RUN (root)
 # How many packagings; a seed of its own each time, which it prints.
 SOAK ?= 5000000
 
-soak: all $(BUILD)/tests/bpf/test_invariance ## millions of packagings, of which none may make a difference (root)
+soak: all $(BUILD)/tests/bpf/test_invariance $(BUILD)/tests/bpf/test_concurrency ## millions of packagings, of which none may make a difference (root)
 	BPFAST_INVARIANCE_PACKAGINGS=$(SOAK) $(BUILD)/tests/bpf/test_invariance
+	BPFAST_CONCURRENCY_FLOWS=$$(($(SOAK) / 10)) $(BUILD)/tests/bpf/test_concurrency
 
 test-e2e: all ## end to end in network namespaces (root)
 	$(PYTHON) -m pytest -q tests/e2e
