@@ -8,6 +8,9 @@
 #include "talk.h"
 
 #define SERVER_ISN 70000u
+#define COMPANY_PORT 19999
+/* Requests whose records are read at once, the company's too. */
+#define EVENTS_MAX (2 * STEPS_MAX)
 /* Rounds of sending again that bring nothing new: then it is over. */
 #define PATIENCE 3
 #define ROUNDS_MAX 400
@@ -23,10 +26,12 @@ struct connection {
 	bool received[STREAM_MAX]; /* by the server, gaps or not */
 	size_t answered; /* messages */
 	size_t ahead; /* the farthest byte that went ahead of a gap */
+	struct talk company; /* another connection */
+	uint64_t company_requests;
 	bool reset; /* the server's side */
 	bool denied;
 	bool fin;
-	struct bpfast_event event[REQUESTS_MAX];
+	struct bpfast_event event[EVENTS_MAX];
 };
 
 const char *violation_text(enum violation v)
@@ -47,16 +52,44 @@ static void violated(struct connection *c, enum violation v)
 		c->out->violation = v;
 }
 
-static bool put_through(struct connection *c, const struct segment_of *seg, struct frame *out)
+static bool put_through_as(struct connection *c, const struct talk *talk,
+			   const struct segment_of *seg, struct frame *out)
 {
-	const struct frame *f = talk_frame(&c->talk, seg);
-	bool to_pod = !seg->from_server != c->talk.egress;
+	const struct frame *f = talk_frame(talk, seg);
+	bool to_pod = !seg->from_server != talk->egress;
 	bool forwarded = lane_run(to_pod ? TO_POD : FROM_POD, f, seg->gso, out);
 
 	c->out->packets++;
 	if (delivery_watch)
 		delivery_watch(to_pod, f, forwarded);
 	return forwarded;
+}
+
+/* A packet of this connection; before it, a request on the other. */
+static bool put_through(struct connection *c, const struct segment_of *seg, struct frame *out)
+{
+	struct bytes request = B("PUT /a/1 HTTP/1.1\r\nHost: of-the-other\r\n\r\n");
+	struct talk *other = &c->company;
+	bool passed = true;
+
+	if (c->how->company) {
+		passed = put_through_as(c, other,
+					&(struct segment_of){.seq = other->client_seq,
+							     .ack = other->server_seq,
+							     .flags = ACK | PSH,
+							     .data = request},
+					out);
+		other->client_seq += (uint32_t)request.n;
+		passed &= put_through_as(c, other,
+					 &(struct segment_of){.from_server = 1,
+							      .seq = other->server_seq,
+							      .ack = other->client_seq,
+							      .flags = ACK},
+					 out);
+	}
+	if (!passed)
+		violated(c, VIOLATION_COMPANY);
+	return put_through_as(c, &c->talk, seg, out);
 }
 
 static void must_pass(struct connection *c, const struct segment_of *seg)
@@ -76,9 +109,30 @@ static void handshake(struct connection *c, uint32_t isn)
 	must_pass(c, &(struct segment_of){.seq = isn + 1, .ack = SERVER_ISN + 1, .flags = ACK});
 }
 
+static void open_company(struct connection *c)
+{
+	const uint32_t isn = 5000;
+	const struct segment_of shake[] = {
+		{.seq = isn, .flags = SYN},
+		{.from_server = 1, .seq = SERVER_ISN, .ack = isn + 1, .flags = SYN | ACK},
+		{.seq = isn + 1, .ack = SERVER_ISN + 1, .flags = ACK},
+	};
+	struct frame out;
+
+	c->company = TALK(.client_port = COMPANY_PORT, .client_seq = isn + 1,
+			  .server_seq = SERVER_ISN + 1);
+	for (size_t i = 0; i < 3; i++) {
+		if (!put_through_as(c, &c->company, &shake[i], &out))
+			fail_msg("the other connection was not opened");
+	}
+}
+
 static void open_connection(struct connection *c)
 {
 	uint32_t before = c->how->isn - 100000;
+
+	if (c->how->company)
+		open_company(c);
 
 	if (c->how->reused) {
 		handshake(c, before);
@@ -184,11 +238,12 @@ static void server_answer(struct connection *c)
 	enum { OK_LEN = sizeof(ok) - 1 };
 	char answers[REQUESTS_MAX * OK_LEN];
 	size_t n = 0;
-	bool passed = true;
+	bool passed = true, early = c->how->answers == ANSWERS_EARLY;
 
 	if (c->reset)
 		return;
-	while (c->answered < c->ref->messages && c->ref->end[c->answered] <= c->out->delivered) {
+	while (c->answered < (early ? c->ref->heads : c->ref->messages) &&
+	       (early ? c->ref->head_end : c->ref->end)[c->answered] <= c->out->delivered) {
 		memcpy(answers + n * OK_LEN, ok, OK_LEN);
 		n++;
 		c->answered++;
@@ -199,7 +254,7 @@ static void server_answer(struct connection *c)
 		passed = server_send_at(c, 0, answers, n * OK_LEN);
 	} else {
 		for (size_t i = 0; i < n; i++) {
-			size_t at = c->how->answers == ANSWERS_EACH ? i : n - 1 - i;
+			size_t at = c->how->answers == ANSWERS_LAST_FIRST ? n - 1 - i : i;
 
 			passed &= server_send_at(c, at * OK_LEN, ok, OK_LEN);
 		}
@@ -212,13 +267,17 @@ static void server_answer(struct connection *c)
 static void read_records(struct connection *c)
 {
 	struct outcome *o = c->out;
-	size_t n = lane_requests(c->event, REQUESTS_MAX);
+	size_t n = lane_requests(c->event, EVENTS_MAX);
 
 	for (size_t i = 0; i < n; i++) {
 		const struct bpfast_event *ev = &c->event[i];
 		struct said *s = &o->said[o->requests];
 
-		if (o->requests >= REQUESTS_MAX || i >= REQUESTS_MAX) {
+		if (i < EVENTS_MAX && ev->source_port == COMPANY_PORT) {
+			c->company_requests++;
+			continue;
+		}
+		if (o->requests >= REQUESTS_MAX || i >= EVENTS_MAX) {
 			violated(c, VIOLATION_VERDICTS);
 			return;
 		}
@@ -300,8 +359,9 @@ static bool is_told(const struct connection *c, const struct bpfast_metrics *bef
 		return true;
 	if (!c->reset)
 		return false;
-	/* After answers in disorder nobody knows where a 403 would land: then a reset. */
-	if (c->how->port == PORT_REPLY && (replies || c->how->answers != ANSWERS_LAST_FIRST))
+	/* After answers in disorder nobody knows where a 403 would land, and after one to the
+	 * request itself there is no place for it: then a reset. */
+	if (c->how->port == PORT_REPLY && (replies || c->how->answers < ANSWERS_LAST_FIRST))
 		return replies;
 	return resets >= 2;
 }
@@ -316,6 +376,7 @@ static void check(struct connection *c, const struct bpfast_metrics *before,
 
 	for (size_t i = 0; i < o->requests; i++)
 		count[o->said[i].verdict]++;
+	count[BPFAST_V_FORWARDED] += c->company_requests;
 	for (size_t v = 0; v < BPFAST_V_COUNT; v++) {
 		if (after->http_requests[v] - before->http_requests[v] != count[v])
 			violated(c, VIOLATION_COUNTED);
@@ -368,13 +429,21 @@ enum violation deliver(const struct stream *s, const struct reference *ref,
 	return out->violation;
 }
 
-/* The parser is where a message begins: H1_START in bpf/proto/http1.h. */
-static bool between_messages(const struct connection *c)
+/* The byte before `at` may have been the last of a head, or of a message. */
+static const char *look(const struct connection *c, struct reference *ref, size_t at)
 {
 	struct bpfast_flow flow;
 
 	flow_get(c->talk.v6, c->talk.server_port, c->talk.client_port, &flow);
-	return flow.client.state == 0;
+	if (flow.requests > ref->heads) {
+		if (ref->heads == REQUESTS_MAX)
+			return "too many requests";
+		ref->head_end[ref->heads++] = at;
+	}
+	/* The parser is where a message begins: H1_START in bpf/proto/http1.h. */
+	if (flow.client.state == 0)
+		ref->end[ref->messages++] = at;
+	return ref->messages > ref->heads ? "a message without a head" : NULL;
 }
 
 const char *reference_make(const struct stream *s, struct reference *ref)
@@ -382,6 +451,7 @@ const char *reference_make(const struct stream *s, struct reference *ref)
 	static struct packaging how;
 	static struct connection c;
 	static struct outcome out;
+	const char *wrong;
 	size_t at;
 
 	packaging_plain(&how, 0, 1);
@@ -394,12 +464,10 @@ const char *reference_make(const struct stream *s, struct reference *ref)
 			ref->denied = true;
 			break;
 		}
-		if (between_messages(&c)) {
-			if (ref->messages == REQUESTS_MAX)
-				return "too many messages";
-			ref->end[ref->messages++] = at + 1;
-			server_answer(&c);
-		}
+		wrong = look(&c, ref, at + 1);
+		if (wrong)
+			return wrong;
+		server_answer(&c);
 		/* Or the records would be too many. */
 		if (at % 1024 == 0)
 			read_records(&c);

@@ -21,6 +21,8 @@ struct reference {
 	struct said said[REQUESTS_MAX];
 	size_t messages; /* that are complete */
 	size_t end[REQUESTS_MAX]; /* behind each of them */
+	size_t heads;
+	size_t head_end[REQUESTS_MAX];
 	bool denied;
 	size_t fence; /* a server may have the bytes before it, not the one there */
 	size_t sure; /* and it gets at least these: the messages before a refused one, or all */
@@ -41,6 +43,7 @@ struct reference {
 	X(TOLD, "the client was not told of the refusal")                                          \
 	X(FIN, "the end did not reach the server")                                                 \
 	X(ANSWER, "a server's segment was dropped")                                                \
+	X(COMPANY, "a request of another connection was dropped")                                  \
 	X(HELPER, "a helper failed, or an internal error was given as a reason")
 
 enum violation {

@@ -92,7 +92,7 @@ static bool plainer(struct story *now, struct story *try)
 {
 	bool any = false;
 
-	for (int what = 0; what < 12; what++) {
+	for (int what = 0; what < 13; what++) {
 		struct packaging *p = &try->how;
 
 		*try = *now;
@@ -104,6 +104,7 @@ static bool plainer(struct story *now, struct story *try)
 		p->vlan &= what != 8;
 		p->timestamps &= what != 9;
 		p->reused &= what != 10;
+		p->company &= what != 12;
 		p->answers = what == 11 ? ANSWERS_TOGETHER : p->answers;
 		p->port = what == 5 ? PORT_REPLY : p->port;
 		for (size_t i = 0; i < p->steps; i++) {

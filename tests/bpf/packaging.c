@@ -235,7 +235,8 @@ void packaging_random(struct packaging *p, const uint8_t *bytes, size_t len, uin
 	p->timestamps = one_in(&d, 3);
 	p->fin = one_in(&d, 3);
 	p->reused = one_in(&d, 8);
-	p->answers = (uint8_t)below(&d, 3);
+	p->answers = (uint8_t)below(&d, ANSWERS_KINDS);
+	p->company = one_in(&d, 8);
 	p->isn = (uint32_t)(roll(&d) >> 32);
 	if (one_in(&d, 3)) /* numbers wrap around within the stream */
 		p->isn = (uint32_t)0 - 1 - (uint32_t)below(&d, len + 1);
@@ -285,17 +286,19 @@ void packaging_random(struct packaging *p, const uint8_t *bytes, size_t len, uin
 
 void packaging_print(const struct packaging *p, void (*line)(const char *text))
 {
-	static const char *const answers[] = {"together", "each by itself", "the last first"};
-	char text[160];
+	static const char *const answers[] = {"together", "each by itself", "the last first",
+					      "early"};
+	char text[200];
 
 	snprintf(text, sizeof(text), "IPv%d%s, %s, port %d, ISN %u%s", p->v6 ? 6 : 4,
 		 p->vlan ? " behind a VLAN tag" : "",
 		 p->egress ? "from the pod (egress)" : "into the pod (ingress)", p->port, p->isn,
 		 p->timestamps ? ", timestamps" : "");
 	line(text);
-	snprintf(text, sizeof(text), "answers %s%s%s; sent again in segments of %d",
+	snprintf(text, sizeof(text), "answers %s%s%s%s; sent again in segments of %d",
 		 answers[p->answers], p->fin ? "; FIN with the last byte" : "",
-		 p->reused ? "; the ports were used before" : "", p->resend);
+		 p->reused ? "; the ports were used before" : "",
+		 p->company ? "; with another connection's requests between" : "", p->resend);
 	line(text);
 	for (size_t i = 0; i < p->steps; i++) {
 		const struct step *s = &p->step[i];

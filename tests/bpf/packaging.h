@@ -27,14 +27,21 @@ struct step {
 	uint16_t off, len;
 };
 
-/* In which segments the server answers several requests. */
-enum answers { ANSWERS_TOGETHER, ANSWERS_EACH, ANSWERS_LAST_FIRST };
+/* When and in which segments the server answers requests. */
+enum answers {
+	ANSWERS_TOGETHER,
+	ANSWERS_EACH,
+	ANSWERS_LAST_FIRST,
+	ANSWERS_EARLY, /* each by itself, behind the head: it does not wait for the body */
+	ANSWERS_KINDS
+};
 
 struct packaging {
 	bool v6, egress, vlan;
 	bool timestamps; /* an option on every segment */
 	bool fin; /* the segment with the last byte bears FIN */
 	bool reused; /* another connection on these ports ended within a head */
+	bool company; /* requests of another connection come between */
 	uint8_t answers;
 	uint16_t port; /* how is refused: corpus.h */
 	uint32_t isn; /* the client's */
