@@ -27,7 +27,7 @@ struct connection {
 	size_t answered; /* messages */
 	size_t ahead; /* the farthest byte that went ahead of a gap */
 	struct talk company; /* another connection */
-	uint64_t company_requests;
+	uint64_t company_sent, company_requests;
 	bool reset; /* the server's side */
 	bool denied;
 	bool fin;
@@ -80,6 +80,7 @@ static bool put_through(struct connection *c, const struct segment_of *seg, stru
 							     .data = request},
 					out);
 		other->client_seq += (uint32_t)request.n;
+		c->company_sent++;
 		passed &= put_through_as(c, other,
 					 &(struct segment_of){.from_server = 1,
 							      .seq = other->server_seq,
@@ -346,6 +347,8 @@ static void end(struct connection *c)
 
 	read_records(c);
 	flow_forget(c->talk.v6, c->talk.egress ? client : server, c->talk.egress ? server : client);
+	if (c->how->company)
+		flow_forget(c->company.v6, c->company.server_port, c->company.client_port);
 }
 
 /* Both ends know that it was refused. */
@@ -376,6 +379,8 @@ static void check(struct connection *c, const struct bpfast_metrics *before,
 
 	for (size_t i = 0; i < o->requests; i++)
 		count[o->said[i].verdict]++;
+	if (c->company_requests != c->company_sent)
+		violated(c, VIOLATION_COMPANY);
 	count[BPFAST_V_FORWARDED] += c->company_requests;
 	for (size_t v = 0; v < BPFAST_V_COUNT; v++) {
 		if (after->http_requests[v] - before->http_requests[v] != count[v])
