@@ -29,6 +29,8 @@ struct connection {
 	struct talk company; /* another connection */
 	uint64_t company_sent, company_requests;
 	bool reset; /* the server's side */
+	bool lost; /* something, behind the hook */
+	bool kept;
 	bool denied;
 	bool fin;
 	struct bpfast_event event[EVENTS_MAX];
@@ -148,7 +150,8 @@ static void open_connection(struct connection *c)
 	c->talk.server_seq = SERVER_ISN + 1;
 }
 
-static void receive(struct connection *c, const struct seen_tcp *t, size_t off, size_t len)
+static void receive(struct connection *c, const struct seen_tcp *t, size_t off, size_t len,
+		    bool lost)
 {
 	size_t end = off + t->data_len;
 
@@ -163,6 +166,10 @@ static void receive(struct connection *c, const struct seen_tcp *t, size_t off, 
 	}
 	if (off > c->out->delivered && end > c->ahead)
 		c->ahead = end;
+	if (lost) {
+		c->lost = true;
+		return;
+	}
 	memset(c->received + off, 1, t->data_len);
 	while (c->out->delivered < c->stream->len && c->received[c->out->delivered])
 		c->out->delivered++;
@@ -171,6 +178,28 @@ static void receive(struct connection *c, const struct seen_tcp *t, size_t off, 
 		if (end != c->stream->len)
 			violated(c, VIOLATION_BYTES);
 	}
+}
+
+static uint32_t server_ack(const struct connection *c)
+{
+	return c->talk.client_seq + (uint32_t)c->out->delivered +
+	       (c->fin && c->out->delivered == c->stream->len);
+}
+
+/* The answer is a reset that fits: the hook gives it in the client's place. */
+static void server_asks(struct connection *c)
+{
+	static struct bpfast_metrics before, after;
+	struct segment_of seg = {
+		.from_server = 1, .seq = c->talk.server_seq, .ack = server_ack(c), .flags = ACK};
+	struct frame out;
+
+	world_metrics(&before);
+	if (put_through(c, &seg, &out))
+		violated(c, VIOLATION_RESET);
+	world_metrics(&after);
+	if (after.resets_sent != before.resets_sent + 1)
+		violated(c, VIOLATION_RESET);
 }
 
 static void client_send(struct connection *c, const struct step *s)
@@ -194,18 +223,13 @@ static void client_send(struct connection *c, const struct step *s)
 		return;
 	}
 	if (!(t.flags & RST)) {
-		receive(c, &t, s->off, s->len);
+		receive(c, &t, s->off, s->len, s->lost);
 		return;
 	}
-	c->reset = true;
+	/* At another place than where it is the server asks back (RFC 5961, section 3). */
 	if (t.seq != c->talk.client_seq + (uint32_t)c->out->delivered)
-		violated(c, VIOLATION_RESET);
-}
-
-static uint32_t server_ack(const struct connection *c)
-{
-	return c->talk.client_seq + (uint32_t)c->out->delivered +
-	       (c->fin && c->out->delivered == c->stream->len);
+		server_asks(c);
+	c->reset = true;
 }
 
 /* Bytes at a place behind what the client has of the server. False: dropped. */
@@ -311,6 +335,7 @@ static void send_again(struct connection *c)
 
 			s.len = (uint16_t)(left - off < c->how->resend ? left - off
 								       : c->how->resend);
+			s.gso = s.len > c->how->resend_gso ? c->how->resend_gso : 0;
 			client_send(c, &s);
 			off += s.len;
 		}
@@ -341,14 +366,32 @@ static void begin(struct connection *c, const struct stream *s, const struct ref
 	open_connection(c);
 }
 
+/*
+ * The last acknowledgements: then nothing may be kept of the connections any more. Flows
+ * that are removed by hand would leave it behind.
+ */
 static void end(struct connection *c)
 {
 	uint16_t client = c->talk.client_port, server = c->talk.server_port;
+	struct segment_of ack = {.seq = c->talk.client_seq + (uint32_t)c->stream->len,
+				 .ack = c->talk.server_seq,
+				 .flags = ACK};
+	struct frame out;
 
+	server_acknowledge(c);
+	put_through(c, &ack, &out);
+	if (c->how->company) {
+		ack.seq = c->company.client_seq;
+		ack.ack = c->company.server_seq;
+		put_through_as(c, &c->company, &ack, &out);
+	}
 	read_records(c);
 	flow_forget(c->talk.v6, c->talk.egress ? client : server, c->talk.egress ? server : client);
 	if (c->how->company)
 		flow_forget(c->company.v6, c->company.server_port, c->company.client_port);
+	c->kept = chunks_held();
+	if (c->kept)
+		world_reset(NULL);
 }
 
 /* Both ends know that it was refused. */
@@ -362,9 +405,11 @@ static bool is_told(const struct connection *c, const struct bpfast_metrics *bef
 		return true;
 	if (!c->reset)
 		return false;
-	/* After answers in disorder nobody knows where a 403 would land, and after one to the
-	 * request itself there is no place for it: then a reset. */
-	if (c->how->port == PORT_REPLY && (replies || c->how->answers < ANSWERS_LAST_FIRST))
+	/* A reset in place of a 403: after answers in disorder nobody knows where it would land,
+	 * after one to the request itself there is no place for it, and before one to what fills
+	 * a gap there never will be. */
+	if (c->how->port == PORT_REPLY &&
+	    (replies || (c->how->answers < ANSWERS_LAST_FIRST && c->ahead <= c->ref->sure)))
 		return replies;
 	return resets >= 2;
 }
@@ -377,6 +422,8 @@ static void check(struct connection *c, const struct bpfast_metrics *before,
 	uint64_t count[BPFAST_V_COUNT] = {0};
 	size_t sure = ref->sure;
 
+	if (o->delivered > ref->fence)
+		violated(c, VIOLATION_BEYOND);
 	for (size_t i = 0; i < o->requests; i++)
 		count[o->said[i].verdict]++;
 	if (c->company_requests != c->company_sent)
@@ -393,10 +440,12 @@ static void check(struct connection *c, const struct bpfast_metrics *before,
 		violated(c, VIOLATION_HELPER);
 	if (!said_alike(o->said, o->requests, ref->said, ref->requests, false))
 		violated(c, VIOLATION_VERDICTS);
-	if (o->delivered > ref->fence)
-		violated(c, VIOLATION_BEYOND);
 	/* What fills a gap before refused bytes that went ahead is itself what is refused. */
 	if (ref->denied && c->ahead > ref->sure)
+		sure = 0;
+	/* Only a 403 waits for the responses to what was lost, unless they were there before. */
+	if (ref->denied && c->lost &&
+	    (c->how->port != PORT_REPLY || c->how->answers == ANSWERS_EARLY))
 		sure = 0;
 	if (o->delivered < sure)
 		violated(c, VIOLATION_LESS);
@@ -406,6 +455,8 @@ static void check(struct connection *c, const struct bpfast_metrics *before,
 		violated(c, VIOLATION_FIN);
 	if (!said_alike(o->said, o->requests, ref->said, ref->requests, true))
 		violated(c, VIOLATION_TEXTS);
+	if (c->kept)
+		violated(c, VIOLATION_KEPT);
 }
 
 enum violation deliver(const struct stream *s, const struct reference *ref,
@@ -473,9 +524,11 @@ const char *reference_make(const struct stream *s, struct reference *ref)
 		if (wrong)
 			return wrong;
 		server_answer(&c);
-		/* Or the records would be too many. */
-		if (at % 1024 == 0)
+		/* Or records and bytes that are kept would be too many. */
+		if (at % 512 == 0) {
 			read_records(&c);
+			server_acknowledge(&c);
+		}
 	}
 	end(&c);
 	ref->requests = out.requests;

@@ -43,6 +43,7 @@ struct reference {
 	X(TOLD, "the client was not told of the refusal")                                          \
 	X(FIN, "the end did not reach the server")                                                 \
 	X(ANSWER, "a server's segment was dropped")                                                \
+	X(KEPT, "bytes are kept although all was acknowledged")                                    \
 	X(COMPANY, "a request of another connection was dropped or not recorded")                  \
 	X(HELPER, "a helper failed, or an internal error was given as a reason")
 

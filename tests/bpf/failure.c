@@ -21,6 +21,7 @@ struct story {
 /* --- smaller ------------------------------------------------------------------- */
 
 #define SECONDS_MAX 5
+#define SAID_TOLD 6
 
 static bool goes_wrong(struct story *s, enum violation as)
 {
@@ -92,7 +93,7 @@ static bool plainer(struct story *now, struct story *try)
 {
 	bool any = false;
 
-	for (int what = 0; what < 13; what++) {
+	for (int what = 0; what < 15; what++) {
 		struct packaging *p = &try->how;
 
 		*try = *now;
@@ -105,11 +106,13 @@ static bool plainer(struct story *now, struct story *try)
 		p->timestamps &= what != 9;
 		p->reused &= what != 10;
 		p->company &= what != 12;
+		p->resend_gso = what == 13 ? 0 : p->resend_gso;
 		p->answers = what == 11 ? ANSWERS_TOGETHER : p->answers;
 		p->port = what == 5 ? PORT_REPLY : p->port;
 		for (size_t i = 0; i < p->steps; i++) {
 			p->step[i].gso = what == 6 ? 0 : p->step[i].gso;
 			p->step[i].old_ack &= what != 7;
+			p->step[i].lost &= what != 14;
 		}
 		if (memcmp(p, &now->how, sizeof(*p)) && accept(now, try, false))
 			any = true;
@@ -179,8 +182,10 @@ static void print_line(const char *text)
 static void print_said(const char *who, const struct said *s, size_t n)
 {
 	print_error("  %s:\n", who);
-	for (size_t i = 0; i < n; i++)
+	for (size_t i = 0; i < n && i < SAID_TOLD; i++)
 		print_error("    %s\n", said_line(&s[i]));
+	if (n > SAID_TOLD)
+		print_error("    and %zu more\n", n - SAID_TOLD);
 }
 
 /* --- for replay ------------------------------------------------------------------ */

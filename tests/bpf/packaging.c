@@ -245,6 +245,8 @@ void packaging_random(struct packaging *p, const uint8_t *bytes, size_t len, uin
 		if (p->resend < len / 64)
 			p->resend = (uint16_t)(len / 64);
 	}
+	if (one_in(&d, 3))
+		p->resend_gso = (uint16_t)(1 + below(&d, len < 1400 ? len : 1400));
 	cuts = draw_cuts(&d, bytes, len, cut);
 	for (size_t i = 0; i <= cuts; i++) {
 		size_t to = i < cuts ? cut[i] : len;
@@ -273,6 +275,10 @@ void packaging_random(struct packaging *p, const uint8_t *bytes, size_t len, uin
 		for (size_t i = 0; i < p->steps; i++)
 			p->step[i].old_ack = one_in(&d, 4);
 	}
+	if (one_in(&d, 5)) {
+		for (size_t i = 0; i < p->steps; i++)
+			p->step[i].lost = one_in(&d, 4);
+	}
 	acks = below(&d, 4);
 	answers = below(&d, 4);
 	n = p->steps;
@@ -299,6 +305,9 @@ void packaging_print(const struct packaging *p, void (*line)(const char *text))
 		 answers[p->answers], p->fin ? "; FIN with the last byte" : "",
 		 p->reused ? "; the ports were used before" : "",
 		 p->company ? "; with another connection's requests between" : "", p->resend);
+	if (p->resend_gso)
+		snprintf(text + strlen(text), sizeof(text) - strlen(text), ", super-packets of %d",
+			 p->resend_gso);
 	line(text);
 	for (size_t i = 0; i < p->steps; i++) {
 		const struct step *s = &p->step[i];
@@ -310,8 +319,9 @@ void packaging_print(const struct packaging *p, void (*line)(const char *text))
 			if (s->gso)
 				n += snprintf(text + n, sizeof(text) - (size_t)n,
 					      ", a super-packet of %d", s->gso);
-			if (s->old_ack)
-				snprintf(text + n, sizeof(text) - (size_t)n, ", before any answer");
+			snprintf(text + n, sizeof(text) - (size_t)n, "%s%s",
+				 s->old_ack ? ", before any answer" : "",
+				 s->lost ? ", lost behind the hook" : "");
 		} else {
 			snprintf(text, sizeof(text), "%s",
 				 s->kind == STEP_ACK ? "the server acknowledges"

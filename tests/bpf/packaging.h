@@ -23,6 +23,7 @@ enum step_kind {
 struct step {
 	uint8_t kind;
 	bool old_ack; /* sent before the client had any answer */
+	bool lost; /* between the hook and the server */
 	uint16_t gso; /* a super-packet of segments of that size, or 0 */
 	uint16_t off, len;
 };
@@ -46,6 +47,7 @@ struct packaging {
 	uint16_t port; /* how is refused: corpus.h */
 	uint32_t isn; /* the client's */
 	uint16_t resend; /* the size of the segments in which is sent again what did not arrive */
+	uint16_t resend_gso; /* as super-packets of segments of that size, or 0 */
 	size_t steps;
 	struct step step[STEPS_MAX];
 };

@@ -392,6 +392,22 @@ static void attend(void)
 	}
 }
 
+/* The last acknowledgements: nothing has to be kept of the connection any more. */
+static void acknowledge(const struct flow *f)
+{
+	struct segment_of ack = {.from_server = 1,
+				 .seq = f->talk.server_seq + (uint32_t)f->heard,
+				 .ack = f->talk.client_seq + (uint32_t)f->delivered,
+				 .flags = ACK};
+	struct frame out;
+
+	put_through(f, &ack, &out);
+	ack.from_server = 0;
+	ack.seq = f->talk.client_seq + (uint32_t)f->stream->len;
+	ack.ack = f->talk.server_seq + (uint32_t)f->heard;
+	put_through(f, &ack, &out);
+}
+
 static void batch(void)
 {
 	static struct bpfast_metrics before, after;
@@ -416,6 +432,7 @@ static void batch(void)
 		struct bpfast_flow end;
 		const char *wrong;
 
+		acknowledge(f);
 		flow_get(f->talk.v6, pod, other, &end);
 		wrong = what_is_wrong(f, &end);
 		if (wrong)
@@ -424,6 +441,12 @@ static void batch(void)
 		pthread_mutex_destroy(&f->lock);
 	}
 	check_counters(&before, &after);
+	if (chunks_held()) {
+		print_error("batch %" PRIu64 ": %u chunks are kept although all was acknowledged\n",
+			    t.batches, chunks_held());
+		t.wrong++;
+		world_reset(NULL);
+	}
 	t.batches++;
 }
 
