@@ -321,6 +321,8 @@ static __always_inline void request_target(struct http_walk *w)
 		} else {
 			http_refuse(w, BPFAST_R_HTTP_TARGET);
 		}
+	} else if (w->reason) {
+		/* read up to the refused byte, as if it came alone */
 	} else if (http_is(c, plain) || target_slash(plain, w->st.bits & HB_SEGMENT, c)) {
 		target_run(w, w->st.bits & HB_QUERY ? 0 : path, target, plain);
 		if (w->reason || w->pos >= http_limit(w) || http_byte(w, w->pos) != ' ')
