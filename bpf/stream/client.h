@@ -149,8 +149,8 @@ static long request_walk_step(__u32 i, struct walk_context *c)
 }
 
 /*
- * Judges payload bytes off..end and, where that is all of the payload, what is kept
- * behind it. Returns the reason of a refusal, or NONE.
+ * Judges payload bytes off..end and what is kept behind them: the server may have it. Returns
+ * the reason of a refusal, or NONE.
  */
 static __noinline __u32 requests_judge(struct __sk_buff *skb, struct hook *h,
 				       struct bpfast_flow *flow, __u32 off, __u32 end)
@@ -166,7 +166,7 @@ static __noinline __u32 requests_judge(struct __sk_buff *skb, struct hook *h,
 		return w->reason;
 	}
 	h->scratch->retain.cur = 0;
-	if (chunks_of(flow) && end == h->scratch->pkt.payload_len) {
+	if (chunks_of(flow)) {
 		struct retain *r = retain_of(h, flow, off, end);
 
 		if (retain_all_before(r, r->end))
@@ -221,7 +221,7 @@ static __always_inline int client_cut(struct __sk_buff *skb, struct hook *h,
 	if (segment_cut(skb, h->scratch, keep))
 		return -1;
 	if (keep > off)
-		walk_commit(h, flow, pkt->seq + keep);
+		walk_commit(h, flow, pkt->seq + h->scratch->walk.end);
 	return 0;
 }
 
