@@ -252,8 +252,11 @@ static __always_inline int client_deny(struct __sk_buff *skb, struct hook *h,
 		/* What was judged before may fill a gap for which the answer waits. */
 		keep = off;
 	}
-	if (keep && !client_cut(skb, h, flow, off, keep))
+	if (keep && !client_cut(skb, h, flow, off, keep)) {
+		/* What is kept behind the cut counts as judged as soon as it joins, but was not sent. */
+		__sync_fetch_and_or(&flow->flags, BPFAST_FF_BODY_GAP);
 		return forward(h);
+	}
 	count_drop(h, reason);
 	return HOOK_DROP;
 }
