@@ -235,7 +235,7 @@ static __always_inline int client_deny(struct __sk_buff *skb, struct hook *h,
 				       __u32 reason)
 {
 	__u32 len = h->scratch->pkt.payload_len, begin = h->scratch->walk.message, keep = 0, full;
-	int action;
+	int action, ahead;
 
 	if (begin > off && lead < len) {
 		full = retain_add(skb, h, flow, lead, begin < len ? begin : len);
@@ -243,10 +243,11 @@ static __always_inline int client_deny(struct __sk_buff *skb, struct hook *h,
 			return client_refuse(h, flow, full);
 	}
 	/* Behind a cut the server must not have it already. */
-	if (begin > off && begin < len && !retain_has(h, flow, begin)) {
+	ahead = begin > off && retain_has(h, flow, begin);
+	if (begin > off && begin < len && !ahead) {
 		keep = begin;
 	} else {
-		action = deny(skb, h, flow, reason);
+		action = deny(skb, h, flow, reason, ahead);
 		if (action != DENY_LATER)
 			return action;
 		/* What was judged before may fill a gap for which the answer waits. */

@@ -137,21 +137,30 @@ static __always_inline int responses_owed(const struct bpfast_flow *flow, const 
 /* What deny() returns besides: the answer has to wait, the client's retransmission comes back to it. */
 #define DENY_LATER -2
 
-/* Refuses the request in scratch->walk. The packet in hand holds its last bytes and nothing allowed. */
+/*
+ * Refuses the request in scratch->walk. The packet in hand holds its last bytes and nothing
+ * allowed; or, with `ahead`, it fills the gap before bytes of it that the server has.
+ */
 static __noinline int deny(struct __sk_buff *skb, struct hook *h, struct bpfast_flow *flow,
-			   __u32 reason)
+			   __u32 reason, int ahead)
 {
 	struct http_walk *w = &h->scratch->walk;
 	__u32 how = flow->on_deny, server = flow->server.state, next = flow->client.next;
 	__u32 ack = flow->server.next, server_ended = flow->flags & BPFAST_FF_FIN_FROM_SERVER;
+	int owed = server < H1_TUNNEL && !server_ended &&
+		   (responses_owed(flow, w) || server != H1_START);
+
+	/* What is owed may be the response to what this packet would make whole: nothing to wait
+	 * for. */
+	if (how == BPFAST_ON_DENY_REPLY && owed && ahead)
+		how = BPFAST_ON_DENY_RESET;
 
 	/*
 	 * Not yet where an earlier request's response is still owed, for the 403 would land inside
 	 * it; nor where bytes of an earlier body are on their way, for a reset would meet the
 	 * server before them.
 	 */
-	if ((how == BPFAST_ON_DENY_REPLY && server < H1_TUNNEL && !server_ended &&
-	     (responses_owed(flow, w) || server != H1_START)) ||
+	if ((how == BPFAST_ON_DENY_REPLY && owed) ||
 	    (flow->flags & BPFAST_FF_BODY_GAP && seq_diff(flow->server.acked, next) < 0)) {
 		return DENY_LATER;
 	}
