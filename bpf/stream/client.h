@@ -191,6 +191,10 @@ static __always_inline int client_ahead(struct __sk_buff *skb, struct hook *h,
 	 * it may be of another connection, which the server has not begun yet. */
 	if (!pkt->payload_len || pkt->tcp_flags & TCP_FIN || flow->server.other_syn)
 		return BPFAST_R_TCP_GAP;
+	/* A gap is where nothing is kept. A segment that waits for its answer is kept and did not go:
+	 * nothing may pass it. */
+	if (chunks_of(flow) && retain_has(h, flow, flow->client.next - pkt->seq))
+		return BPFAST_R_TCP_GAP;
 	reason = retain_compare(skb, h, flow, pkt->payload_len);
 	return reason ? reason : retain_add(skb, h, flow, 0, pkt->payload_len);
 }
