@@ -10,7 +10,9 @@ rules allow GET /ok and POST /up. Every shot has a number, which stands in its t
 """
 
 import itertools
+import os
 import socket
+import time
 
 from . import servers
 from .node import parse_metrics
@@ -19,15 +21,15 @@ from .tcp import Sender, Wire
 from .wait import until
 
 RULES = [{"method": "GET", "path": "/ok"}, {"method": "POST", "path": "/up"}]
-NGINX, ECHO = 80, 9000
-PORTS = (NGINX, ECHO)
+NGINX, ECHO, MPTCP, CALLER, LATE = 80, 9000, 9001, 9002, 9003
+JUDGED = (NGINX, ECHO, MPTCP, CALLER)  # under HTTP rules
 WAYS = ("bare", "ingress", "egress")
 QUIET = 0.03  # seconds in which an attack would have arrived
 
 
 def head(method, target, number, size=0, *headers):
-    """A request head; padded to `size` bytes where that is more."""
-    lines = [f"{method} {target}?{number:06d} HTTP/1.1", "Host: w", *headers]
+    """A request head, padded to `size` bytes where that is more. Heads of one shot differ in nothing but the target."""
+    lines = [f"{method} {target}?{number:0{12 - len(target)}d} HTTP/1.1", "Host: w", *headers]
     short = len("\r\n".join(lines)) + 4
     if size > short:
         lines.append("X: " + "p" * (size - short - 5))
@@ -39,6 +41,10 @@ class Range:
         self.node = node
         self.attacker, self.confined = node.pod("attacker"), node.pod("confined")
         self.open, self.shop = node.pod("open"), node.pod("shop")
+        # Or the bridge would read, and throw away, what it only has to carry.
+        for file in ("bridge-nf-call-iptables", "bridge-nf-call-ip6tables"):
+            if not node.routed and os.path.exists(f"/proc/sys/net/bridge/{file}"):
+                node.ns.sysctl(f"net.bridge.{file}", 0)
         self.wires = {"attacker": Wire(self.attacker, self.open, self.shop), "confined": Wire(self.confined, self.open, self.shop)}
         self.server, self.shots = {}, {}
         for pod in (self.open, self.shop):
@@ -46,20 +52,37 @@ class Range:
             pod.ns.sysctl("net.ipv4.tcp_syncookies", 0)
             self.server[pod, NGINX] = pod.serve(servers.nginx(pod.ns, NGINX))
             echo = self.server[pod, ECHO] = pod.serve(servers.Echo(pod.ns, ECHO))
+            self.server[pod, MPTCP] = pod.serve(servers.Echo(pod.ns, MPTCP, protocol=262))
+            self.server[pod, LATE] = pod.serve(servers.Echo(pod.ns, LATE))
             echo.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_FASTOPEN, 64)
             echo.sock.setsockopt(socket.IPPROTO_TCP, 34, 1)  # TCP_FASTOPEN_NO_COOKIE
         self.read, self.numbers = {}, itertools.count(1)
         self.executed_by = {key: {} for key in self.server}
         node.start_agent()
-        wire = self.wires["confined"]
-        self.confined.guard(*sum((["--ip", ip] for ip in (self.confined.ip4, self.confined.ip6, wire.ip4, wire.ip6)), []))
-        self.shop.guard()
-        node.apply(payload("shop", {"app": "shop"}, ingress=[http(None, p, *RULES) for p in PORTS]))
-        node.apply(payload("confined", {"app": "confined"}, egress=[http(None, p, *RULES, direction="to") for p in PORTS]))
+        self.guard(self.shop)
+        self.guard(self.confined)
+        self.rules()
 
     def close(self):
         for wire in self.wires.values():
             wire.close()
+
+    def guard(self, pod):
+        wire = self.wires.get(pod.name)
+        own = (pod.ip4, pod.ip6) + ((wire.ip4, wire.ip6) if wire else ())
+        pod.guard(*sum((["--ip", ip] for ip in own), []))
+
+    def rules(self, *late):
+        """Puts the rules in force; the port LATE has these, or is open where none are given."""
+        ports = [(p, RULES) for p in JUDGED] + [(LATE, late)]
+        self.node.apply(payload("shop", {"app": "shop"}, ingress=[http(None, p, *rules) for p, rules in ports]))
+        self.node.apply(payload("confined", {"app": "confined"}, egress=[http(None, p, *rules, direction="to") for p, rules in ports]))
+
+    def gro(self, on):
+        """Whether hooks and servers see merged segments."""
+        for pod in self.node.pods.values():
+            self.node.ns.run("ethtool", "-K", pod.iface, "gro", "on" if on else "off", check=True)
+            pod.run("ethtool", "-K", "eth0", "gro", "on" if on else "off", check=True)
 
     def shot(self, way, version=4, port=NGINX, **kw):
         return Shot(self, way, version, port, **kw)
@@ -110,6 +133,29 @@ class Range:
                     out.append((shot.way if shot else "?", number, targets))
         return out
 
+    def volley(self, way, version, port, plans, again=0.05, seconds=3.0, **kw):
+        """Many connections at once. plans: shot -> its pieces, in the order in which they are sent; again: as in
+        deliver(). Ends when all is acknowledged or refused. -> the shots."""
+        shots = [self.shot(way, version, port, **kw) for _ in plans]
+        wire = shots[0].wire
+        for s in shots:
+            s.c.syn()
+        assert wire.pump(1, lambda: all(s.c.peer_isn is not None for s in shots)), "not all are open"
+        for s, plan in zip(shots, plans):
+            s.pieces = plan(s)
+            s.whole = max(at + len(data) for at, data in s.pieces)
+            s.c.control("A")
+            for at, data in s.pieces:
+                s.c.put(at, data)
+        left = lambda: [s for s in shots if not s.over()]
+        end = time.monotonic() + seconds
+        while time.monotonic() < end and not wire.pump(again or seconds, lambda: not left()):
+            for s in left() if again else ():
+                for at, data in sorted(s.pieces):
+                    if at + len(data) > s.c.acked:
+                        s.c.put(at, data)
+        return shots
+
 
 class Shot:
     """One connection of an attack: .c, and the requests with its number."""
@@ -137,6 +183,10 @@ class Shot:
     @property
     def executed(self):
         return self.room.executed(self.pod, self.port).get(self.number, [])
+
+    def over(self):
+        """All is acknowledged and answered, or refused."""
+        return self.c.reset or self.c.fin or (self.c.acked >= self.whole and self.c.answer)
 
     def hit(self, seconds=1.0):
         """Whether /admin is executed in that time."""

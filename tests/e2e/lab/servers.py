@@ -157,14 +157,14 @@ class Echo:
     until it closes, /upgrade switches protocols and echoes, /hold answers when release() is called.
     """
 
-    def __init__(self, ns, port=9000):
+    def __init__(self, ns, port=9000, protocol=0):
         self.ns, self.port = ns, port
         self.requests, self.raw, self.errors = [], {}, []
         self.lock = threading.Lock()
         self.gate = threading.Event()
         self.count = 0
         with ns.inside():
-            s = socket.socket(socket.AF_INET6, socket.SOCK_STREAM)
+            s = socket.socket(socket.AF_INET6, socket.SOCK_STREAM, protocol)
         s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
         s.bind(("::", port))

@@ -1,0 +1,463 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Attacks on the order of a TCP stream and on its beginning and end: none gets a forbidden request executed.
+
+Each is first run with nothing attached, where it must succeed. Overlaps are about two contents for one
+place: which one a server reads depends on what it holds already, so both orders are here.
+
+Not here, because Linux refuses them bare: a second content for bytes that wait behind a gap, of exactly
+the same extent and after the first (the first is kept); overlapping fragments (the datagram is dropped);
+an IPv4-mapped source (dropped on arrival). As ways to be thrown away they are in test_stream_replaced.py.
+"""
+
+import hashlib
+import random
+import socket
+import struct
+import time
+
+import pytest
+from lab import servers
+from lab.range import CALLER, ECHO, LATE, MPTCP, RULES, WAYS, Range, fire
+from lab.tcp import cut, every, option
+from lab.wait import until
+
+DENIED, DIFFERS, WINDOW = "http-rule-denied", "tcp-retransmission-differs", "tcp-outside-stream"
+
+
+@pytest.fixture(scope="module")
+def room(nodes):
+    room = Range(nodes())
+    yield room
+    assert not room.forbidden()
+    room.close()
+
+
+def put(*pieces):
+    """Each (place, content, fields) in a segment, once the connection is open."""
+
+    def attack(s):
+        s.c.open()
+        for at, data, *fields in pieces:
+            data = data(s) if callable(data) else data
+            s.c.put(at, data, **(fields[0] if fields else {}))
+            s.c.wait(lambda: False, 0.001)
+
+    return attack
+
+
+def good(a=None, b=None):
+    return lambda s: s.good[a:b]
+
+
+def evil(a=None, b=None):
+    return lambda s: s.evil[a:b]
+
+
+# The requests differ in bytes 5 to 17.
+LOST = {"bad": 1}
+OVERLAPS = {
+    "second half, then all": [(5, good(5)), (0, evil())],
+    "second half, then more of it": [(5, good(5)), (4, evil(4)), (0, evil(0, 4))],
+    "second half, then its left part": [(5, good(5)), (3, evil(3, 20)), (0, evil(0, 3))],
+    "two parts, then one over both": [(5, good(5, 12)), (12, good(12)), (4, evil(4)), (0, evil(0, 4))],
+    "single bytes, then all": [*((i, good(i, i + 1)) for i in range(59, 4, -1)), (0, evil())],
+    "a part inside, then all": [(8, good(8, 12)), (0, evil())],
+    "a part inside, then one around it": [(8, good(8, 12)), (5, evil(5)), (0, evil(0, 5))],
+    "the other first": [(5, evil(5)), (5, good(5)), (0, good(0, 5))],
+    "the other first, inside": [(5, evil(5)), (6, good(6, 12)), (0, good(0, 5))],
+    "the other first, right": [(5, evil(5, 20)), (10, good(10)), (20, good(20)), (0, good(0, 5))],
+    "the other first, left": [(5, good(5, 6), LOST), (6, evil(6)), (4, evil(4, 6)), (6, good(6)), (0, good(0, 4))],
+    "the other, lost, then the one": [(5, good(5), LOST), (5, evil(5)), (0, good(0, 5))],
+    "first half, lost, behind a second": [(20, good(20)), (0, good(0, 20), LOST), (0, evil(0, 20))],
+    "all, lost, behind a second half": [(20, good(20)), (0, good(), LOST), (0, evil())],
+    "a gap filled twice": [(0, good(0, 3)), (20, good(20)), (3, good(3, 20), LOST), (3, evil(3, 20))],
+    "a gap filled by single bytes": [(20, good(20)), (0, good(0, 20), LOST), *((i, evil(i, i + 1)) for i in range(20))],
+    "behind an allowed one": [(60, good()), (0, good(), LOST), (0, evil())],
+    "ahead of an allowed one": [(65, good(5)), (60, evil()), (0, good())],
+}
+
+
+@pytest.mark.parametrize("version", [4, 6])
+@pytest.mark.parametrize("name", OVERLAPS)
+def test_overlap(room, name, version):
+    fire(room, put(*OVERLAPS[name]), version=version)
+
+
+@pytest.mark.parametrize("name", ["second half, then all", "the other first", "first half, lost, behind a second"])
+@pytest.mark.parametrize("isn", [0xFFFFFFFE, 0xFFFFFFF6, 0xFFFFFFEA])
+def test_overlap_where_numbers_wrap(room, name, isn):
+    fire(room, put(*OVERLAPS[name]), isn=isn)
+
+
+@pytest.mark.parametrize("name", ["second half, then all", "two parts, then one over both", "the other first", "a gap filled by single bytes"])
+def test_overlap_in_merged_segments(room, name):
+    room.gro(True)
+    try:
+        fire(room, put(*OVERLAPS[name]))
+    finally:
+        room.gro(False)
+
+
+@pytest.mark.parametrize("port", [80, ECHO])
+def test_overlap_behind_a_body(room, port):
+    """What was forwarded ahead, behind a body of known length, is replaced when the body's end arrives."""
+
+    def attack(s):
+        head = s.head("POST", "/up", 0, "Content-Length: 1000")
+        end = len(head) + 1000
+        s.c.open().put(0, head)
+        s.c.put(end, s.good)
+        s.c.put(len(head), bytes(900))
+        s.c.put(end - 100, bytes(100) + s.evil)
+
+    fire(room, attack, port=port)
+
+
+# --- packaging -----------------------------------------------------------------------
+
+
+def packagings(content):
+    """Every cut in two, some in three, single bytes; in order, turned round, shuffled."""
+    rng, size = random.Random(7), 60
+    plans = []
+    for place in range(1, size):
+        plans += [lambda s, p=place: cut(content(s), p), lambda s, p=place: cut(content(s), p)[::-1]]
+    for _ in range(40):
+        places, seed = sorted(rng.sample(range(1, size), 2)), rng.random()
+        plans.append(lambda s, p=places, seed=seed: random.Random(seed).sample(cut(content(s), *p), 3))
+    plans += [lambda s: every(content(s), 1), lambda s: every(content(s), 1)[::-1]]
+    plans += [lambda s, seed=i: random.Random(seed).sample(every(content(s), 1), size) for i in range(5)]
+    return plans
+
+
+@pytest.mark.parametrize("version, port", [(4, 80), (6, ECHO)])
+def test_any_packaging_is_denied(room, version, port):
+    for way in WAYS:
+        shots = room.volley(way, version, port, packagings(lambda s: s.evil))
+        done = [s for s in shots if s.executed]
+        for s in shots:
+            s.c.forget()
+        if way == "bare":
+            assert len(done) == len(shots)
+        else:
+            assert not done, f"{way}: {[(s.pieces, s.executed) for s in done[:3]]}"
+            assert all(b"403" in s.c.answer[:20] or s.c.reset for s in shots), f"{way}: {[(s.pieces, s.c.answer) for s in shots if not (b'403' in s.c.answer or s.c.reset)][:2]}"
+
+
+# --- beginnings -----------------------------------------------------------------------
+
+
+def syn_with_data(s):
+    """A server without Fast Open does not read it."""
+    s.c.syn(s.good)
+    s.c.wait(lambda: s.c.peer_isn is not None, 0.05)
+    s.c.open().put(0, s.evil)
+
+
+def fast_open(s):
+    s.c.syn(s.evil)
+    s.c.wait(lambda: s.c.peer_isn is not None, 0.05)
+
+
+def fast_open_replaced(s):
+    s.c.syn(s.good, bad=1)
+    s.c.syn(s.evil)
+    s.c.wait(lambda: s.c.peer_isn is not None, 0.05)
+
+
+def syn_again(s):
+    """The server keeps the first number (and ends the handshake if the second lies in its window)."""
+    far = 1 << 29
+    s.c.open(ack=False)
+    s.c.syn(seq=s.c.isn + far)
+    s.c.control("A", at=0)
+    s.c.put(far, s.good).put(0, s.evil)
+
+
+def syn_again_close(s):
+    """Where the bytes of the second end, those of the first begin."""
+    s.c.open(ack=False)
+    s.c.syn(seq=s.c.isn - 60)
+    s.c.control("A", at=0)
+    s.c.put(-60, s.good).put(0, s.evil)
+
+
+def syn_lost_before(s):
+    """The server never saw the first SYN."""
+    s.c.syn(bad=1, seq=s.c.isn + 60)
+    s.c.open()
+    s.c.put(60, s.good).put(0, s.evil).put(60, s.evil)
+
+
+def syn_in_the_middle(s):
+    s.c.open().put(0, s.good)
+    s.c.wait(lambda: s.c.acked == 60)
+    s.c.syn(seq=s.c.isn + 5000)
+    s.c.put(5000, s.good).put(60, s.evil)
+
+
+def syn_lost_in_the_middle(s):
+    s.c.open().put(0, s.good)
+    s.c.wait(lambda: s.c.acked == 60)
+    s.c.syn(seq=s.c.isn + 90, bad=1)
+    s.c.put(90, s.good[30:]).put(60, s.evil)
+
+
+def same_ports_at_once(s):
+    """A reset connection, and another on its ports."""
+    s.c.open().put(0, s.good)
+    s.c.wait(lambda: s.executed)
+    s.c.control("RA", at=60)
+    sport = s.c.sport
+    s.c = s.sender(sport=sport)
+    s.c.open().put(0, s.evil)
+
+
+def same_ports_replaced(s):
+    """What was judged on the old connection does not count for the new one."""
+    s.c.open().put(0, s.good[:30])
+    s.c.wait(lambda: s.c.acked == 30)
+    s.c.control("RA", at=30)
+    old = s.c
+    s.c = s.sender(sport=old.sport, isn=old.isn)
+    s.c.open().put(0, s.evil)
+
+
+def same_ports_before_the_end(s):
+    """The RST is lost, so the server still holds the connection that the SYN seems to end."""
+    s.c.open().put(0, s.good)
+    s.c.wait(lambda: s.c.acked == 60)
+    s.c.control("RA", at=60, bad=1)
+    s.c.syn(seq=s.c.isn + 70000)
+    s.c.put(70000, s.good).put(60, s.evil)
+
+
+BEGINNINGS = {
+    "data on SYN": (syn_with_data, "tcp-data-on-syn", 80),
+    "Fast Open": (fast_open, "tcp-data-on-syn", ECHO),
+    "Fast Open, replaced": (fast_open_replaced, "tcp-data-on-syn", ECHO),
+    "SYN with another number": (syn_again, {WINDOW, DENIED}, 80),
+    "SYN with a near number": (syn_again_close, {WINDOW, DENIED}, 80),
+    "SYN that is lost": (syn_lost_before, {WINDOW, DENIED}, 80),
+    "SYN in the middle": (syn_in_the_middle, {WINDOW, DENIED}, 80),
+    "SYN in the middle that is lost": (syn_lost_in_the_middle, (), 80),
+    "the same ports at once": (same_ports_at_once, DENIED, 80),
+    "the same ports, replaced": (same_ports_replaced, DENIED, 80),
+    "the same ports before the end": (same_ports_before_the_end, {WINDOW, DENIED}, 80),
+}
+
+
+@pytest.mark.parametrize("version", [4, 6])
+@pytest.mark.parametrize("name", BEGINNINGS)
+def test_beginning(room, name, version):
+    attack, reasons, port = BEGINNINGS[name]
+    fire(room, attack, reasons, version, port=port)
+
+
+@pytest.mark.parametrize("version", [4, 6])
+def test_simultaneous_open(room, version):
+    """Both ends send a SYN: nobody is the server."""
+    family = socket.AF_INET if version == 4 else socket.AF_INET6
+
+    def called(way):
+        s = room.shot(way, version, CALLER)
+        with s.pod.ns.inside():
+            caller = socket.socket(family)
+        with caller:
+            caller.bind((s.c.target, CALLER))
+            caller.setblocking(False)
+            caller.connect_ex((s.c.source, s.c.sport))
+            assert s.c.wait(lambda: s.c.seen), "no SYN"
+            s.c.receive_next = s.c.seen[0][1] + 1
+            s.c.syn()
+            s.c.wait(lambda: s.c.peer_isn is not None, 0.1)
+            s.c.control("A").put(0, s.evil)
+            s.c.wait(lambda: False, 0.05)
+            try:
+                return caller.recv(1000) == s.evil, s
+            except OSError:
+                return False, s
+            finally:
+                s.c.forget()
+
+    assert called("bare")[0]
+    for way in WAYS[1:]:
+        read, s = called(way)
+        assert not read
+        assert "tcp-flags-refused" in s.reasons()
+
+
+# --- ends that are none -----------------------------------------------------------------
+
+ENDS = {
+    "RST with a far number": {"flags": "R", "at": 1 << 29},
+    "RST in the window": {"flags": "R", "at": 100},
+    "RST with a bad checksum": {"flags": "R", "bad": 1},
+    "RST with an MD5 option": {"flags": "R", "options": option(19, bytes(16))},
+    "RST with two MD5 options": {"flags": "RA", "options": option(19, bytes(16)) * 2},
+    "FIN with a far number": {"flags": "FA", "at": 1 << 29},
+    "FIN with a bad checksum": {"flags": "FA", "bad": 1},
+    "FIN with an MD5 option": {"flags": "FA", "options": option(19, bytes(16))},
+    "FIN without ACK": {"flags": "F"},
+    "FIN with a stale timestamp": lambda s: {"flags": "FA", "options": s.c.stamp(back=1000)},
+}
+
+
+@pytest.mark.parametrize("name", ENDS)
+@pytest.mark.parametrize("early", [True, False])
+def test_end_that_the_server_does_not_believe(room, name, early):
+    def attack(s):
+        at = 0 if early else 60
+        s.c.open()
+        if not early:
+            s.c.put(0, s.good)
+            assert s.c.wait(lambda: s.c.acked == 60)
+        fields = dict(ENDS[name](s) if callable(ENDS[name]) else ENDS[name])
+        flags = fields.pop("flags")
+        next_byte = s.c.next
+        s.c.control(flags, at=fields.pop("at", at), **fields)
+        s.c.next = next_byte
+        s.c.wait(lambda: False, 0.002)
+        s.c.put(at, s.evil)
+
+    fire(room, attack, {DENIED, "tcp-after-close"})
+
+
+# --- urgent data ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("version", [4, 6])
+@pytest.mark.parametrize("port", [80, ECHO])
+@pytest.mark.parametrize("where", ["the byte's own packet", "an empty packet before it"])
+def test_urgent_byte(room, version, port, where):
+    """The server does not read an urgent byte: a length of 66 becomes one of 6."""
+
+    def attack(s):
+        head = s.head("POST", "/up", 0, "Content-Length: 66")
+        place = head.rindex(b"6")
+        data = head + b"abcdef" + s.evil
+        s.c.open()
+        if "own" in where:
+            s.c.put(0, data[: place + 1], flags="UAP", urgent=place + 1)
+        else:
+            s.c.control("UA", at=0, urgent=place + 1)
+            s.c.put(0, data[: place + 1])
+        s.c.wait(lambda: False, 0.02)
+        s.c.put(place + 1, data[place + 1 :])
+
+    fire(room, attack, "tcp-flags-refused", version, port=port)
+
+
+# --- Multipath TCP ------------------------------------------------------------------------------
+
+
+def mptcp(subtype, flags, data=b""):
+    return option(30, bytes([subtype << 4 | (1 if subtype < 2 else 0), flags]) + data)
+
+
+def swapped(s):
+    """An allowed request with a body, whose two parts are mapped to each other's places (RFC 8684, section 3.3)."""
+    number = lambda key: int.from_bytes(hashlib.sha256(key).digest()[-8:], "big")
+    key = random.randbytes(8)
+    s.c.open(options=option(2, struct.pack("!H", 1440)) + mptcp(0, 1), ack=False)
+    at = s.c.options.find(b"\x1e\x0c")
+    s.theirs = s.c.options[at + 4 : at + 12] if at >= 0 else bytes(8)
+    s.c.control("A", options=mptcp(0, 1, key + s.theirs))
+    first = s.head("POST", "/up", 0, f"Content-Length: {len(s.evil)}")
+    begin, ack = number(key) + 1, number(s.theirs) + 1
+    s.c.quiet = True
+    for place, to, data in ((0, len(s.evil), first), (len(first), 0, s.evil)):
+        where = struct.pack("!QQIH", ack & (1 << 64) - 1, begin + to & (1 << 64) - 1, place + 1, len(data))
+        s.c.put(place, data, options=option(30, b"\x20\x0f" + where))
+
+
+@pytest.mark.parametrize("version", [4, 6])
+def test_mptcp_reorders_beneath_us(room, version):
+    fire(room, swapped, (), version, port=MPTCP, timestamps=False)
+
+
+@pytest.mark.parametrize("version", [4, 6])
+def test_mptcp_is_not_agreed_on(room, version):
+    for way in WAYS:
+        s = room.shot(way, version, MPTCP, timestamps=False)
+        s.c.open(options=option(2, struct.pack("!H", 1440)) + mptcp(0, 1))
+        assert (b"\x1e\x0c" in s.c.options) == (way == "bare")
+        if s.guarded:  # and goes on as plain TCP
+            s.c.put(0, s.good)
+            assert s.c.wait(lambda: s.executed == ["/ok"])
+        s.c.forget()
+
+
+@pytest.mark.parametrize("version", [4, 6])
+def test_mptcp_join(room, version):
+    for way in WAYS:
+        s = room.shot(way, version, MPTCP, timestamps=False)
+        s.c.syn(options=mptcp(1, 0, bytes(8)))
+        assert s.c.wait(lambda: s.c.seen, 0.05) == (way == "bare")
+        if s.guarded:
+            until(lambda: "tcp-mptcp-join" in s.reasons(), 1)
+
+
+# --- connections that began unseen ---------------------------------------------------------------
+
+
+def late(room, way, version, begin, change):
+    """begin(shot), then change(), then the rest of /admin."""
+    s = room.shot(way, version, LATE)
+    s.c.open()
+    begin(s)
+    change(s)
+    s.c.put(20, s.evil[20:])
+    return s
+
+
+@pytest.mark.parametrize("version", [4, 6])
+def test_policy_after_the_connection(room, version):
+    room.rules()
+    s = late(room, "bare", version, lambda s: s.c.put(0, s.evil[:20]), lambda s: None)
+    assert s.hit()
+    for way in WAYS[1:]:
+        room.rules()
+        s = late(room, way, version, lambda s: s.c.put(0, s.evil[:20]), lambda s: room.rules(*RULES))
+        s.expect("tcp-start-not-seen")
+        assert s.c.wait(lambda: s.c.reset), "the client is reset"
+        s.c.reset = False
+        s.c.put(20, s.evil[20:])
+        s.expect(())
+    room.rules(*RULES)
+
+
+@pytest.mark.parametrize("version", [4, 6])
+def test_guarded_after_the_connection(room, version):
+    room.rules(*RULES)
+    for way in WAYS[1:]:
+        pod = room.shop if way == "ingress" else room.confined
+        pod.unguard()
+        s = late(room, way, version, lambda s: s.c.put(0, s.evil[:20]), lambda s: room.guard(pod))
+        s.expect("tcp-start-not-seen")
+        assert s.c.wait(lambda: s.c.reset), "the client is reset"
+        s.c.put(0, s.evil)
+        s.expect(())
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_flood_that_would_push_out_a_flow(nodes, way):
+    """More new flows than the table holds; the established one is still judged."""
+    node = nodes()
+    with open(node.config, "w", encoding="ascii") as f:
+        f.write("flows: 1024\n")
+    room = Range(node)
+    s = room.shot(way)
+    s.c.open().put(0, s.good)
+    assert s.c.wait(lambda: s.executed == ["/ok"])
+    flood = room.shot(way, sport=40000)
+    for i in range(3000):
+        flood.c.sport = 40000 + i
+        flood.c.syn()
+    s.c.put(60, s.evil)
+    if way == "bare":
+        assert s.hit()
+    else:
+        s.expect(DENIED)
+        assert "flow-table-full" in s.reasons()
+    room.close()
