@@ -6,7 +6,7 @@ The judge sees `good` first and `evil` after it under the same sequence numbers;
 """
 
 import pytest
-from lab.range import ECHO, Range, fire
+from lab.range import ECHO, RULES, WAYS, Range, fire
 from lab.tcp import cut, every, option
 
 DIFFERS = "tcp-retransmission-differs"
@@ -36,6 +36,7 @@ LOSSES = {
     "stale timestamp": (DIFFERS, lambda s: {"options": s.c.stamp(back=1000)}),
     "MD5 option": (DIFFERS, {"options": option(19, bytes(16))}),
     "two MD5 options": (DIFFERS, {"options": option(19, bytes(16)) * 2}),
+    "TCP checksum, with a FIN": (DIFFERS, {"bad": 1, "flags": "FAP"}),
     "no ACK flag": (FLAGS, {"flags": "P"}),
     "no flags": (FLAGS, {"flags": ""}),
     "ACK of what was never sent": (WINDOW, lambda s: {"ack": s.c.receive_next + 100000}),
@@ -117,6 +118,10 @@ def chunked(s, size):
     return s.head("POST", "/up", 0, "Transfer-Encoding: chunked") + size + s.evil + b"\r\n0\r\n\r\n"
 
 
+def trailing(s, trailers):
+    return s.head("POST", "/up", 0, "Transfer-Encoding: chunked") + b"1\r\nx\r\n0\r\n" + trailers
+
+
 PIECES = {
     "other segments": (None, lambda s: cut(s.evil, 3, 9, 40)),
     "single bytes": (None, lambda s: every(s.evil, 1)),
@@ -130,6 +135,7 @@ PIECES = {
     ),
     "Content-Length": (lambda s: [(0, framed(s, 60))], lambda s: [(0, framed(s, 0))]),
     "chunk size": (lambda s: [(0, chunked(s, b"3c\r\n"))], lambda s: [(0, chunked(s, b"0\r\n\r\n")[:-1])]),
+    "trailers": (lambda s: [(0, trailing(s, b"X: " + b"p" * 55 + b"\r\n\r\n"))], lambda s: [(0, trailing(s, b"\r\n" + s.evil))]),
     "header name": (
         lambda s: [(0, s.head("POST", "/up", 0, "Content-Length: 60") + s.evil)],
         lambda s: [(0, s.head("POST", "/up", 0, "Xontent-Length: 60") + s.evil)],
@@ -218,9 +224,27 @@ def test_replaced_in_the_handshakes_last_packet(room, name):
     fire(room, attack, DIFFERS)
 
 
+@pytest.mark.parametrize("between", ["policy applied", "agent restarted", "agent killed"])
+def test_replaced_across_a_change(room, between):
+    """What was judged is remembered by the kernel, whatever happens to the agent and its tables."""
+    for way in WAYS[1:]:
+        s = room.shot(way)
+        s.c.open().put(0, s.good, bad=1)
+        s.c.wait(lambda: False, 0.005)
+        if between == "policy applied":
+            room.rules(*RULES)
+            room.rules()
+        else:
+            (room.node.stop_agent if between == "agent restarted" else room.node.kill_agent)()
+            room.node.start_agent()
+        s.c.put(0, s.evil)
+        s.expect(DIFFERS)
+        s.c.forget()
+
+
 def test_the_judged_bytes_are_still_served(room):
     """Who sends what was judged once more is served; what differs was only dropped."""
-    for way in ("ingress", "egress"):
+    for way in WAYS[1:]:
         s = room.shot(way)
         s.c.open().put(0, s.good, bad=1).put(0, s.evil)
         s.expect(DIFFERS)

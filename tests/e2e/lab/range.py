@@ -129,13 +129,15 @@ class Range:
         for pod, port in self.server:
             for number, targets in self.executed(pod, port).items():
                 shot = self.shots.get(number)
-                if (shot is None or shot.way != "bare") and set(targets) - {"/ok", "/up"}:
-                    out.append((shot.way if shot else "?", number, targets))
+                # A mixture may have lost its number; at `open` it may be of a bare shot.
+                guarded = shot.guarded if shot else pod is self.shop
+                if guarded and set(targets) - {"/ok", "/up"}:
+                    out.append((shot.way if shot else "ingress", number, targets))
         return out
 
     def volley(self, way, version, port, plans, again=0.05, seconds=3.0, **kw):
-        """Many connections at once. plans: shot -> its pieces, in the order in which they are sent; again: as in
-        deliver(). Ends when all is acknowledged or refused. -> the shots."""
+        """Many connections at once. plans: shot -> its pieces (place, bytes, fields if any), in the order in which they are
+        sent; again: as in deliver(). Ends when all is acknowledged and answered, or refused. -> the shots."""
         shots = [self.shot(way, version, port, **kw) for _ in plans]
         wire = shots[0].wire
         for s in shots:
@@ -143,15 +145,15 @@ class Range:
         assert wire.pump(1, lambda: all(s.c.peer_isn is not None for s in shots)), "not all are open"
         for s, plan in zip(shots, plans):
             s.pieces = plan(s)
-            s.whole = max(at + len(data) for at, data in s.pieces)
+            s.whole = max(at + len(data) for at, data, *_ in s.pieces)
             s.c.control("A")
-            for at, data in s.pieces:
-                s.c.put(at, data)
+            for at, data, *fields in s.pieces:
+                s.c.put(at, data, **(fields[0] if fields else {}))
         left = lambda: [s for s in shots if not s.over()]
         end = time.monotonic() + seconds
         while time.monotonic() < end and not wire.pump(again or seconds, lambda: not left()):
             for s in left() if again else ():
-                for at, data in sorted(s.pieces):
+                for at, data, *_ in sorted(s.pieces, key=lambda p: p[0]):
                     if at + len(data) > s.c.acked:
                         s.c.put(at, data)
         return shots
@@ -207,6 +209,11 @@ class Shot:
                 until(lambda: wanted & self.reasons(), 1)
             except AssertionError as e:
                 raise AssertionError(f"{self.way}: counted {self.reasons()}, not {wanted}") from e
+
+
+def brief(pieces):
+    """Pieces in a line: place, length, how they begin, fields."""
+    return [(at, len(data), data[:16], *fields) for at, data, *fields in pieces]
 
 
 def fire(room, attack, reasons=(), version=4, ways=WAYS, port=NGINX, bites=True, **kw):
