@@ -324,6 +324,22 @@ def test_end_that_the_server_does_not_believe(room, name, early):
     fire(room, attack, {DENIED, "tcp-after-close"})
 
 
+def test_denied_stays_denied(room):
+    """Nothing that is sent on a refused connection, in its place or behind it, is executed."""
+    for way in WAYS[1:]:
+        s = room.shot(way)
+        s.c.open().put(0, s.evil)
+        assert s.c.wait(lambda: b"403" in s.c.answer)
+        s.c.put(0, s.good).put(60, s.evil).put(60, s.good).put(0, s.good + s.evil)
+        s.expect("tcp-after-close")
+        assert not s.executed
+        s.c.control("RA", at=60)
+        old, s.c = s.c, s.sender(sport=s.c.sport, isn=s.c.isn + 1000)
+        s.c.open().put(0, s.good)
+        assert s.c.wait(lambda: s.executed == ["/ok"]), "the next connection on its ports is served"
+        s.c.forget()
+
+
 # --- urgent data ---------------------------------------------------------------------------
 
 
@@ -347,6 +363,27 @@ def test_urgent_byte(room, version, port, where):
         s.c.put(place + 1, data[place + 1 :])
 
     fire(room, attack, "tcp-flags-refused", version, port=port)
+
+
+# --- bytes that a device changes -----------------------------------------------------------
+
+
+@pytest.mark.parametrize("version", [4, 6])
+def test_checksum_written_into_the_payload(room, version):
+    """Whoever hands a packet to the kernel may say where its checksum is to be put: a length of 66 becomes one of 06."""
+
+    def attack(s):
+        head = s.head("POST", "/up", 0, "Content-Length: 66")
+        field = head.rindex(b"66")
+        free = len(head) + (len(head) - field) % 2
+        s.c.open().finish_elsewhere(0, head + b"abcdef" + s.evil, field, field, b"06", free)
+
+    offload = lambda how: [room.node.ns.run("ethtool", "-K", pod.iface, "tx", how, check=True) for pod in (room.open, room.shop)]
+    offload("off")  # as a device without it, or the next machine
+    try:
+        fire(room, attack, (), version)
+    finally:
+        offload("on")
 
 
 # --- Multipath TCP ------------------------------------------------------------------------------

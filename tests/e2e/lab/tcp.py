@@ -227,6 +227,26 @@ class Sender:
         """A segment without payload."""
         return self.put(self.next if at is None else at, b"", flags=flags, **kw)
 
+    def finish_elsewhere(self, at, payload, start, field, wanted, free):
+        """A segment whose checksum a device is told to finish inside its payload.
+
+        The device sums all from place `start` of the payload and writes the result at `field`. Two bytes at
+        `free` are chosen so that it writes `wanted`.
+        """
+        value = int.from_bytes(wanted, "big")
+        assert start <= free and (free - start) % 2 == 0
+        rest = int.from_bytes((payload[start:free] + bytes(2) + payload[free + 2 :] + b"\0")[: (len(payload) - start + 1) // 2 * 2], "big") % 0xFFFF
+        word = (0xFFFF - value - rest) % 0xFFFF
+        payload = payload[:free] + word.to_bytes(2, "big") + payload[free + 2 :]
+        assert checksum(payload[start:]) == value
+        after = payload[:field] + wanted + payload[field + 2 :]
+        data = self.segment(after, at)
+        size = len(data) - len(payload)
+        frame = self.frame(self.packet(data[:size] + payload))
+        base = len(frame) - len(payload)
+        self.wire.gso.send(struct.pack("<BBHHHH", 1, 0, 0, 0, base + start, field - start) + frame)
+        self.next = max(self.next, at + len(payload))
+
     def syn(self, payload=b"", options=None, **kw):
         if options is None:
             options = option(2, struct.pack("!H", 1440)) + option(4) + (option(8, struct.pack("!II", self.clock, 0)) if self.timestamps else b"") + option(3, b"\x07")
