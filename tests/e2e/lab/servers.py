@@ -153,7 +153,7 @@ class Told:
 class Echo:
     """A plain HTTP/1.1 server that notes every request it executes and every byte it read.
 
-    /slow/SECONDS answers late, /bytes/N answers with N bytes, /chunked/N the same in chunks, /until-close/N
+    /slow/SECONDS and whatever has a header X-Slow: SECONDS answer late, /bytes/N answers with N bytes, /chunked/N the same in chunks, /until-close/N
     until it closes, /upgrade switches protocols and echoes, /hold answers when release() is called.
     """
 
@@ -265,8 +265,8 @@ class Echo:
     def _answer(self, c, method, target, headers, body):
         path = target.split("?")[0].strip("/").split("/")
         number = path[1] if len(path) > 1 else "0"
-        if path[0] == "slow":
-            select.select([], [], [], float(number))
+        if path[0] == "slow" or "x-slow" in headers:
+            select.select([], [], [], float(headers.get("x-slow", number)))
         if path[0] == "hold":
             self.gate.wait(10)
         if path[0] == "upgrade":
