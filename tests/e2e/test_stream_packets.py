@@ -220,3 +220,24 @@ def test_fragment_without_an_end(room, version):
         s.c.put(0, s.evil)
 
     fire(room, attack, FRAGMENT, version)
+
+
+# --- bytes that a device changes -----------------------------------------------------------
+
+
+@pytest.mark.parametrize("version", [4, 6])
+def test_checksum_written_into_the_payload(room, version):
+    """Whoever hands a packet to the kernel may say where its checksum is to be put: a length of 66 becomes one of 06."""
+
+    def attack(s):
+        head = s.head("POST", "/up", 0, "Content-Length: 66")
+        field = head.rindex(b"66")
+        free = len(head) + (len(head) - field) % 2
+        s.c.open().finish_elsewhere(0, head + b"abcdef" + s.evil, field, field, b"06", free)
+
+    offload = lambda how: [room.node.ns.run("ethtool", "-K", pod.iface, "tx", how, check=True) for pod in (room.open, room.shop)]
+    offload("off")  # as a device without it, or the next machine
+    try:
+        fire(room, attack, (), version)
+    finally:
+        offload("on")

@@ -5,8 +5,11 @@ No raw socket is needed for these: sendfile() and splice() put pages of a file i
 namespaces of one machine these pages themselves arrive. Who can write to the file writes into the packet.
 """
 
+import ctypes
+import mmap
 import os
 import socket
+import struct
 
 import pytest
 from lab.range import ECHO, WAYS, Range
@@ -21,24 +24,31 @@ def room(nodes):
     room.close()
 
 
-def sendfile(sock, fd, size):
-    assert os.sendfile(sock.fileno(), fd, 0, size) == size
+def by_sendfile(sock, memory, fd):
+    assert os.sendfile(sock.fileno(), fd, 0, 60) == 60
 
 
-def splice(sock, fd, size):
+def by_splice(sock, memory, fd):
     out, into = os.pipe()
-    try:
-        assert os.splice(fd, into, size, offset_src=0) == size
-        assert os.splice(out, sock.fileno(), size) == size
-    finally:
-        os.close(out)
-        os.close(into)
+    assert os.splice(fd, into, 60, offset_src=0) == 60
+    assert os.splice(out, sock.fileno(), 60) == 60
+    os.close(out)
+    os.close(into)
+
+
+def by_vmsplice(sock, memory, fd):
+    out, into = os.pipe()
+    vector = struct.pack("@PN", ctypes.addressof(ctypes.c_char.from_buffer(memory)), 60)
+    assert ctypes.CDLL(None).vmsplice(into, vector, 1, 0) == 60
+    assert os.splice(out, sock.fileno(), 60) == 60
+    os.close(out)
+    os.close(into)
 
 
 @pytest.mark.parametrize("version", [4, 6])
-@pytest.mark.parametrize("how", [sendfile, splice])
+@pytest.mark.parametrize("how", [by_sendfile, by_splice, by_vmsplice])
 @pytest.mark.parametrize("gro", [False, True])
-def test_pages_of_a_file(room, version, how, gro):
+def test_pages_that_the_sender_can_write(room, version, how, gro):
     """An allowed request waits behind one that takes its time; meanwhile its page is written."""
     room.gro(gro)
     for way in WAYS:
@@ -47,15 +57,17 @@ def test_pages_of_a_file(room, version, how, gro):
         with s.client.ns.inside():
             sock = socket.socket(socket.AF_INET6 if version == 6 else socket.AF_INET)
         fd = os.open(path, os.O_RDWR | os.O_CREAT)
+        os.truncate(fd, 4096)
+        memory = mmap.mmap(fd, 4096) if how is not by_vmsplice else mmap.mmap(-1, 4096)
         try:
             sock.connect((s.c.target, ECHO))
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            os.pwrite(fd, s.good, 0)
+            memory[:60] = s.good
             sock.sendall(s.head("POST", "/up", 0, "X-Slow: 0.05", "Content-Length: 0"))
             until(lambda: "/up" in s.executed, 2)
-            how(sock, fd, len(s.good))
+            how(sock, memory, fd)
             s.c.wait(lambda: False, 0.01)
-            os.pwrite(fd, s.evil, 0)
+            memory[:60] = s.evil
             until(lambda: len(s.executed) == 2, 2, f"{way}: executed {s.executed}")
             assert s.executed == ["/up", "/admin" if way == "bare" else "/ok"], way
         finally:
