@@ -136,6 +136,29 @@ def test_beginning(room, name, version):
 
 
 @pytest.mark.parametrize("version", [4, 6])
+def test_two_syns_under_cookies(room, version):
+    """A server that keeps no state agrees to both numbers, and takes whichever is confirmed."""
+
+    def attack(s):
+        far = 100000
+        s.c.open(ack=False)
+        first = s.c.receive_next
+        s.c.syn(seq=s.c.isn + far)
+        assert s.c.wait(lambda: any(flags & 0x12 == 0x12 and ack == (s.c.isn + far + 1) & 0xFFFFFFFF for flags, _, ack, _ in s.c.seen), 0.5), "two SYN-ACKs"
+        second = next(seq for _, seq, ack, _ in s.c.seen if ack == (s.c.isn + far + 1) & 0xFFFFFFFF) + 1
+        s.c.control("A", at=0, ack=first)
+        s.c.put(far, s.good, ack=second).put(0, s.evil, ack=first)
+
+    for pod in (room.open, room.shop):
+        pod.ns.sysctl("net.ipv4.tcp_syncookies", 2)
+    try:
+        fire(room, attack, {WINDOW, DENIED}, version)
+    finally:
+        for pod in (room.open, room.shop):
+            pod.ns.sysctl("net.ipv4.tcp_syncookies", 0)
+
+
+@pytest.mark.parametrize("version", [4, 6])
 def test_simultaneous_open(room, version):
     """Both ends send a SYN: nobody is the server."""
     family = socket.AF_INET if version == 4 else socket.AF_INET6

@@ -118,6 +118,21 @@ def test_lost_and_sent_again(room):
         served(s, "/ok")
 
 
+@pytest.mark.parametrize("version", [4, 6])
+def test_odd_handshakes(room, version):
+    for way in WAYS:
+        s = room.shot(way, version)
+        s.c.syn().syn().open().control("A").put(0, s.good)  # the SYN is sent again, and so is the ACK
+        served(s, "/ok")
+        s = room.shot(way, version)
+        s.c.open(ack=False).put(0, s.good)  # the ACK is lost
+        served(s, "/ok")
+        s = room.shot(way, version)
+        s.c.syn(bad=1).open()  # the SYN is lost
+        s.c.put(0, s.good, flags="FAP")  # and the end comes with the request
+        served(s, "/ok")
+
+
 def test_without_timestamps(room):
     one(room, lambda s: cut(s.good, 5, 30)[::-1], timestamps=False)
 
