@@ -133,6 +133,19 @@ def test_odd_handshakes(room, version):
         served(s, "/ok")
 
 
+@pytest.mark.parametrize("version", [4, 6])
+def test_the_same_ports_and_numbers_with_other_bytes(room, version):
+    """What was sent on a connection binds nobody on the next."""
+    for way in WAYS:
+        s = room.shot(way, version)
+        s.c.open().put(0, s.head("GET", "/ok", 100), bad=1).put(30, s.good[30:])
+        s.c.wait(lambda: False, 0.01)
+        s.c.control("RA", at=0)
+        s.c = s.sender(sport=s.c.sport, isn=s.c.isn)
+        s.c.open().put(0, s.head("POST", "/up", 100, "Content-Length: 0"))
+        served(s, "/up")
+
+
 def test_without_timestamps(room):
     one(room, lambda s: cut(s.good, 5, 30)[::-1], timestamps=False)
 

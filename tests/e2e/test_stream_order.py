@@ -9,10 +9,14 @@ same extent as the first. The first is kept.
 """
 
 import random
+import threading
 
 import pytest
 from lab.range import ECHO, WAYS, Range, brief, fire
 from lab.tcp import cut, every
+
+
+DENIED, DIFFERS = "http-rule-denied", "tcp-retransmission-differs"
 
 
 @pytest.fixture(scope="module")
@@ -102,6 +106,77 @@ def test_overlap_behind_a_body(room, port):
         s.c.put(end - 100, bytes(100) + s.evil)
 
     fire(room, attack, port=port)
+
+
+# --- more than anybody keeps ------------------------------------------------------------
+
+FULL = "retention-full"
+
+
+def hoard(c):
+    """All that the server's window takes, ahead of a gap that is never filled."""
+    for at in range(2000, 58000, 14000):
+        c.put(at, bytes(14000), gso=1400)
+
+
+@pytest.mark.parametrize("version", [4, 6])
+def test_much_ahead_of_a_gap(room, version):
+    """Behind it, an allowed request that is lost must not be forgotten."""
+
+    def attack(s):
+        hoard(s.c.open())
+        s.c.put(0, s.good, bad=1).put(0, s.evil)
+
+    fire(room, attack, {DIFFERS, FULL, DENIED}, version)
+
+
+def test_many_connections_far_ahead_of_a_gap(room):
+    """They leave nothing for an attack to slip through, and nothing of them stays."""
+    for way in WAYS:
+        crowd = [room.shot(way) for _ in range(400)]
+        for s in crowd:
+            s.c.syn()
+        crowd[0].c.wait(lambda: all(s.c.peer_isn is not None for s in crowd), 2)
+        for s in crowd:
+            hoard(s.c.control("A"))
+        fire(room, lambda s: s.c.open().put(0, s.good, bad=1).put(0, s.evil), {DIFFERS, FULL}, ways=[way])
+        fire(room, lambda s: s.c.open().put(5, s.good[5:]).put(0, s.evil), {DIFFERS, FULL, DENIED}, ways=[way])
+        for s in crowd:
+            s.c.forget()
+        for _ in range(3):
+            s = room.shot(way)
+            s.c.open().deliver(cut(s.good, 30)[::-1], 2)
+            assert s.c.wait(lambda: s.executed == ["/ok"]), f"{way}: not served afterwards"
+            s.c.forget()
+
+
+@pytest.mark.parametrize("version", [4, 6])
+def test_on_two_cpus(room, version):
+    """The allowed request, lost, and the other at the same time."""
+    for way in WAYS:
+        shots = [room.shot(way, version) for _ in range(60)]
+        for s in shots:
+            s.c.open()
+        frame = lambda s, data, **kw: s.c.frame(s.c.packet(s.c.segment(data, 0, **kw)))
+        columns = [[frame(s, s.good, bad=1) for s in shots], [frame(s, s.evil) for s in shots]]
+        start = threading.Barrier(2)
+
+        def shoot(frames):
+            start.wait()
+            for f in frames:
+                for _ in range(4):
+                    shots[0].c.raw(f)
+
+        threads = [threading.Thread(target=shoot, args=(c,)) for c in columns]
+        for t in threads:
+            t.start()
+        for t in threads:
+            t.join()
+        shots[0].c.wait(lambda: False, 0.1)
+        done = [s for s in shots if s.executed]
+        for s in shots:
+            s.c.forget()
+        assert bool(done) == (way == "bare"), f"{way}: {len(done)} were executed"
 
 
 # --- packaging -----------------------------------------------------------------------
