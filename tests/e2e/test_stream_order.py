@@ -133,10 +133,10 @@ def test_much_ahead_of_a_gap(room, version):
 def test_many_connections_far_ahead_of_a_gap(room):
     """They leave nothing for an attack to slip through, and nothing of them stays."""
     for way in WAYS:
-        crowd = [room.shot(way) for _ in range(400)]
+        crowd = [room.shot(way, counted=False) for _ in range(150)]
         for s in crowd:
             s.c.syn()
-        crowd[0].c.wait(lambda: all(s.c.peer_isn is not None for s in crowd), 2)
+        crowd[0].c.wait(lambda: all(s.c.peer_isn is not None for s in crowd), 5)
         for s in crowd:
             hoard(s.c.control("A"))
         fire(room, lambda s: s.c.open().put(0, s.good, bad=1).put(0, s.evil), {DIFFERS, FULL}, ways=[way])
@@ -154,7 +154,7 @@ def test_many_connections_far_ahead_of_a_gap(room):
 def test_on_two_cpus(room, version):
     """The allowed request, lost, and the other at the same time."""
     for way in WAYS:
-        shots = [room.shot(way, version) for _ in range(60)]
+        shots = [room.shot(way, version, counted=False) for _ in range(60)]
         for s in shots:
             s.c.open()
         frame = lambda s, data, **kw: s.c.frame(s.c.packet(s.c.segment(data, 0, **kw)))
@@ -199,7 +199,7 @@ def packagings(content):
 @pytest.mark.parametrize("version, port", [(4, 80), (6, ECHO)])
 def test_any_packaging_is_denied(room, version, port):
     for way in WAYS:
-        shots = room.volley(way, version, port, packagings(lambda s: s.evil))
+        shots = room.volley(way, version, port, packagings(lambda s: s.evil), seconds=8)
         done = [s for s in shots if s.executed]
         for s in shots:
             s.c.forget()

@@ -109,8 +109,8 @@ def test_allowed_streams_are_served(room, version, port):
         return pieces
 
     for way in WAYS:
-        shots = room.volley(way, version, port, [only_good(i) for i in range(STREAMS)])
-        wrong = [i for i, s in enumerate(shots) if not s.c.wait(lambda s=s: s.executed == ["/ok", "/up", "/up", "/ok"] or s.c.reset, 0.5)]
+        shots = room.volley(way, version, port, [only_good(i) for i in range(STREAMS)], seconds=8)
+        wrong = [i for i, s in enumerate(shots) if not s.c.wait(lambda s=s: s.executed == ["/ok", "/up", "/up", "/ok"] or s.c.reset, 1)]
         for s in shots:
             s.c.forget()
         assert not wrong, f"{way}: {len(wrong)} of {STREAMS} were not served, such as number {wrong[0]}: {shots[wrong[0]].executed} by {brief(shots[wrong[0]].pieces)}"

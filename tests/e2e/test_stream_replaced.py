@@ -227,16 +227,17 @@ def test_replaced_in_the_handshakes_last_packet(room, name):
 @pytest.mark.parametrize("between", ["policy applied", "agent restarted", "agent killed"])
 def test_replaced_across_a_change(room, between):
     """What was judged is remembered by the kernel, whatever happens to the agent and its tables."""
-    for way in WAYS[1:]:
-        s = room.shot(way)
+    shots = [room.shot(way) for way in WAYS[1:]]
+    for s in shots:
         s.c.open().put(0, s.good, bad=1)
         s.c.wait(lambda: False, 0.005)
-        if between == "policy applied":
-            room.rules(*RULES)
-            room.rules()
-        else:
-            (room.node.stop_agent if between == "agent restarted" else room.node.kill_agent)()
-            room.node.start_agent()
+    if between == "policy applied":
+        room.rules(*RULES)
+        room.rules()
+    else:
+        (room.node.stop_agent if between == "agent restarted" else room.node.kill_agent)()
+        room.node.start_agent()
+    for s in shots:
         s.c.put(0, s.evil)
         s.expect(DIFFERS)
         s.c.forget()

@@ -153,8 +153,9 @@ class Told:
 class Echo:
     """A plain HTTP/1.1 server that notes every request it executes and every byte it read.
 
-    /slow/SECONDS and whatever has a header X-Slow: SECONDS answer late, /bytes/N answers with N bytes, /chunked/N the same in chunks, /until-close/N
-    until it closes, /upgrade switches protocols and echoes, /hold answers when release() is called.
+    /slow/SECONDS answers late, /bytes/N answers with N bytes, /chunked/N the same in chunks, /until-close/N
+    until it closes, /upgrade switches protocols and echoes, /hold, and whatever has a header X-Hold, answers
+    when release() is called.
     """
 
     def __init__(self, ns, port=9000, protocol=0):
@@ -265,9 +266,9 @@ class Echo:
     def _answer(self, c, method, target, headers, body):
         path = target.split("?")[0].strip("/").split("/")
         number = path[1] if len(path) > 1 else "0"
-        if path[0] == "slow" or "x-slow" in headers:
-            select.select([], [], [], float(headers.get("x-slow", number)))
-        if path[0] == "hold":
+        if path[0] == "slow":
+            select.select([], [], [], float(number))
+        if path[0] == "hold" or "x-hold" in headers:
             self.gate.wait(10)
         if path[0] == "upgrade":
             c.sendall(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n")

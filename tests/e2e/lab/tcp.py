@@ -69,7 +69,6 @@ class Wire:
         self.sock.bind(("eth0", ETH_P_ALL))
         self.gso.setsockopt(SOL_PACKET, PACKET_VNET_HDR, 1)
         self.gso.bind(("eth0", 0))
-        self.sock.setblocking(False)
         self.senders = {}
         self.ports = itertools.cycle(range(20000, 32000))
 
@@ -92,7 +91,7 @@ class Wire:
     def _read(self):
         while True:
             try:
-                frame = self.sock.recv(1 << 17)
+                frame = self.sock.recv(1 << 17, socket.MSG_DONTWAIT)
             except BlockingIOError:
                 return
             kind = frame[12:14]
@@ -147,9 +146,9 @@ class Sender:
         return data[:16] + value.to_bytes(2, "big") + data[18:]
 
     def stamp(self, back=0, echo=None):
-        """The timestamps option, back: so many ticks in the past."""
-        self.clock += 1
-        return NOP * 2 + option(8, struct.pack("!II", (self.clock - back) & MASK, self.echo if echo is None else echo))
+        """The timestamps option, back: so many milliseconds in the past."""
+        now = self.clock + int(time.monotonic() * 1000)  # RFC 7323, section 5.4: a tick is a millisecond
+        return NOP * 2 + option(8, struct.pack("!II", (now - back) & MASK, self.echo if echo is None else echo))
 
     def _pseudo(self, size):
         if self.version == 4:
@@ -249,15 +248,15 @@ class Sender:
 
     def syn(self, payload=b"", options=None, **kw):
         if options is None:
-            options = option(2, struct.pack("!H", 1440)) + option(4) + (option(8, struct.pack("!II", self.clock, 0)) if self.timestamps else b"") + option(3, b"\x07")
+            options = option(2, struct.pack("!H", 1440)) + option(4) + (self.stamp() if self.timestamps else b"") + option(3, b"\x07")
         self.raw(self.frame(self.packet(self.segment(payload, seq=kw.pop("seq", self.isn), flags="S", window=64240, options=options, **kw), **kw), **kw))
         return self
 
-    def open(self, tries=3, ack=True, **kw):
+    def open(self, tries=6, ack=True, **kw):
         """The handshake. With ack=False its last packet is left to the caller."""
         for _ in range(tries):
             self.syn(**kw)
-            if self.wait(lambda: self.peer_isn is not None or self.reset, 0.3):
+            if self.wait(lambda: self.peer_isn is not None or self.reset, 0.5):
                 break
         assert self.peer_isn is not None, f"no SYN-ACK; saw {self.seen}"
         if ack:
@@ -272,7 +271,7 @@ class Sender:
 
     # --- receiving ---
 
-    def wait(self, until, seconds=1.0):
+    def wait(self, until, seconds=3.0):
         return self.wire.pump(seconds, until)
 
     def _arrived(self, tcp):
