@@ -5,6 +5,7 @@ A Wire is a pod's interface with one more address, which the pod's kernel does n
 answers nor resets what is sent there. A Sender is one connection from that address.
 """
 
+import errno
 import itertools
 import json
 import random
@@ -200,8 +201,15 @@ class Sender:
 
     # --- sending ---
 
-    def raw(self, frame):
-        self.wire.sock.send(frame)
+    def raw(self, frame, sock=None):
+        for _ in range(1000):
+            try:
+                return (sock or self.wire.sock).send(frame)
+            except OSError as e:
+                if e.errno != errno.ENOBUFS:
+                    raise
+                time.sleep(0.001)  # the veth's ring is full
+        raise TimeoutError("the veth's ring stays full")
 
     def put(self, at, payload=b"", **kw):
         """A segment at this place of the stream; see segment(), packet() and frame() for the fields."""
@@ -220,7 +228,7 @@ class Sender:
         frame = self.frame(self.packet(data, **kw), **kw)
         l4 = len(frame) - len(data)
         head = struct.pack("<BBHHHH", 1, 1 if self.version == 4 else 4, l4 + (data[12] >> 4) * 4, gso, l4, 16)
-        self.wire.gso.send(head + frame)
+        self.raw(head + frame, self.wire.gso)
 
     def control(self, flags, at=None, **kw):
         """A segment without payload."""
@@ -243,7 +251,7 @@ class Sender:
         size = len(data) - len(payload)
         frame = self.frame(self.packet(data[:size] + payload))
         base = len(frame) - len(payload)
-        self.wire.gso.send(struct.pack("<BBHHHH", 1, 0, 0, 0, base + start, field - start) + frame)
+        self.raw(struct.pack("<BBHHHH", 1, 0, 0, 0, base + start, field - start) + frame, self.wire.gso)
         self.next = max(self.next, at + len(payload))
 
     def syn(self, payload=b"", options=None, **kw):
