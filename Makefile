@@ -49,7 +49,11 @@ UNIT      := $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(wildcard tests/un
 BPF_TESTS := $(patsubst tests/bpf/%.c,$(BUILD)/tests/bpf/%,$(wildcard tests/bpf/test_*.c))
 BPF_SHARED := $(patsubst tests/bpf/%.c,$(BUILD)/tests/bpf/%.o,$(filter-out tests/bpf/test_%,$(wildcard tests/bpf/*.c)))
 
+<<<<<<< HEAD
 .PHONY: all help deps check-tools unit test-unit test-bpf test-e2e test demo bench bench-loss format check-format clean install soak
+=======
+.PHONY: all help deps check-tools unit test-unit test-bpf test-e2e test-kernels test-kernels-core test demo bench format check-format clean install
+>>>>>>> 2b220f8 (Boot Linux 6.1 and 6.12 in the tests)
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -153,11 +157,23 @@ soak: all $(BUILD)/tests/bpf/test_invariance $(BUILD)/tests/bpf/test_concurrency
 test-e2e: all ## end to end in network namespaces (root)
 	$(PYTHON) -m pytest -q tests/e2e
 
+# BPFAST_TEST_KERNELS=none leaves them out, where no mirror or no emulator can be had.
+KERNELS_RUN = if [ "$$BPFAST_TEST_KERNELS" = none ]; then echo "kernels: not run, for BPFAST_TEST_KERNELS is none"; \
+	elif [ "$$(uname -m)" != x86_64 ]; then echo "kernels: not run, for the emulated machine is x86_64 and this is not"; \
+	else sh scripts/kernels.sh && $(PYTHON) tests/kernels/run.py $(1); fi
+
+test-kernels: all bpf-bins ## the kernel side on Linux 6.1 and 6.12, emulated
+	@$(call KERNELS_RUN,)
+
+test-kernels-core: all bpf-bins ## the part of it that CI runs
+	@$(call KERNELS_RUN,--core)
+
 test: deps ## every test (root)
 	$(MAKE) check
 	$(MAKE) test-unit
 	$(MAKE) test-bpf
 	$(MAKE) test-e2e
+	$(MAKE) test-kernels-core
 
 # --- to look at --------------------------------------------------------------
 

@@ -6,6 +6,8 @@ PKGS="gcc g++ make pkg-config git ca-certificates clang-19 llvm-19 clang-format-
 libbpf-dev libelf-dev zlib1g-dev libyaml-dev libjansson-dev libmicrohttpd-dev libcap-ng-dev libmnl-dev \
 libcmocka-dev libre2-dev python3 python3-pytest python3-scapy python3-yaml iproute2 ethtool procps \
 iputils-ping nginx-light apache2 haproxy curl wrk"
+# tests/kernels boots other kernels, in a machine that is emulated.
+[ "$(uname -m)" != x86_64 ] || PKGS="$PKGS qemu-system-x86 busybox-static cpio kmod"
 missing=""
 for p in $PKGS; do
 	dpkg-query -W -f='${Status}' "$p" 2>/dev/null | grep -q 'ok installed' || missing="$missing $p"

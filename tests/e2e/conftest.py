@@ -10,8 +10,9 @@ import pytest
 sys.path.insert(0, os.path.dirname(__file__))
 from lab import private  # noqa: E402
 from lab.node import BIN, Node  # noqa: E402
+from lab.wait import SLOW  # noqa: E402
 
-TEST_SECONDS = 40
+TEST_SECONDS = 40 * SLOW
 
 
 def pytest_configure(config):

@@ -5,6 +5,8 @@ import socket
 import time
 from dataclasses import dataclass, field
 
+from .wait import SLOW
+
 
 @dataclass
 class Response:
@@ -35,7 +37,7 @@ class Connection:
         with ns.inside():
             self.sock = socket.socket(family, socket.SOCK_STREAM)
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.sock.settimeout(timeout)
+        self.sock.settimeout(timeout * SLOW)
         if source:
             self.sock.bind(source)
         try:

@@ -6,6 +6,8 @@ import os
 import subprocess
 from contextlib import contextmanager
 
+from .wait import SLOW
+
 _libc = ctypes.CDLL(None, use_errno=True)
 CLONE_NEWNET = 0x40000000
 
@@ -49,7 +51,7 @@ class Namespace:
         kw.setdefault("capture_output", True)
         kw.setdefault("text", True)
         with self.inside():
-            return subprocess.run([str(c) for c in cmd], timeout=timeout, check=check, **kw)
+            return subprocess.run([str(c) for c in cmd], timeout=timeout * SLOW, check=check, **kw)
 
     def popen(self, *cmd, **kw):
         kw.setdefault("stdin", subprocess.DEVNULL)

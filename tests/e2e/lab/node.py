@@ -11,7 +11,7 @@ import tempfile
 from dataclasses import dataclass
 
 from .netns import Namespace, ip
-from .wait import until
+from .wait import SLOW, until
 
 ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", "..", ".."))
 BIN = os.path.join(os.environ.get("BPFAST_BIN", os.path.join(ROOT, "build", "bin")))
@@ -120,7 +120,7 @@ class Pod:
 
     def curl(self, url, *args, timeout=3):
         """-> (status or a word, body)."""
-        r = self.run("curl", "-sS", "-g", "--noproxy", "*", "-m", timeout, "-w", "\n%{http_code}", *args, url, timeout=timeout + 10)
+        r = self.run("curl", "-sS", "-g", "--noproxy", "*", "-m", timeout * SLOW, "-w", "\n%{http_code}", *args, url, timeout=timeout + 10)
         body, _, code = r.stdout.rpartition("\n")
         if r.returncode == 0 or int(code or 0) >= 200:
             return int(code), body

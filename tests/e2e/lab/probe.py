@@ -4,6 +4,7 @@
 import socket
 
 from .http import Connection
+from .wait import SLOW
 
 SOON = 0.25  # seconds after which something that answers at once counts as blocked
 
@@ -27,7 +28,7 @@ def udp(pod, address, port, data=b"hello", timeout=SOON):
     with pod.ns.inside():
         s = socket.socket(family, socket.SOCK_DGRAM)
     with s:
-        s.settimeout(timeout)
+        s.settimeout(timeout * SLOW)
         try:
             s.connect((address, port))
             s.send(data)
@@ -40,5 +41,5 @@ def udp(pod, address, port, data=b"hello", timeout=SOON):
 
 def ping(pod, address, timeout=SOON):
     """ "ok" or "blocked" """
-    r = pod.run("ping", "-n", "-c", "1", "-W", str(timeout), address, timeout=10)
+    r = pod.run("ping", "-n", "-c", "1", "-W", str(timeout * SLOW), address, timeout=10)
     return "ok" if r.returncode == 0 else "blocked"
