@@ -65,6 +65,37 @@ int bf_datapath_events(struct bf_datapath *dp, void (*fn)(void *arg, const struc
 /* An epoll fd that becomes readable when the kernel side wakes us; or -errno. Owned by dp. */
 int bf_datapath_events_fd(struct bf_datapath *dp);
 
+/* --- trial.c: the same programs on packets in hand, for `bpfast replay` --- */
+
+/* Bytes of a frame that BPF_PROG_TEST_RUN takes: a page of 4 KiB less what the kernel keeps of
+ * it (bpf_test_init() in net/bpf/test_run.c, Linux 6.1 to 6.18). */
+#define BF_TRIAL_MAX 3712
+/* A program may make a short packet a little longer. */
+#define BF_TRIAL_OUT_MAX (BF_TRIAL_MAX + 128)
+
+/* Moves this process into a network namespace of its own, where what programs send ends. */
+int bf_trial_enter(struct bf_error *err);
+
+/* Programs and maps for this process alone: nothing is pinned, nothing attached, no pin
+ * directory looked at (options->pin_dir is not used). Install, control, metrics and events work
+ * as ever. */
+int bf_datapath_open_private(const struct bf_datapath_options *options, struct bf_datapath **out,
+			     struct bf_error *err);
+
+struct bf_trial {
+	const struct bpfast_endpoint *endpoint; /* who is behind the hook */
+	bool from_pod; /* else to_pod */
+	bool from_node; /* to_pod: the node itself sends it */
+	const uint8_t *frame;
+	size_t len; /* at most BF_TRIAL_MAX */
+	uint8_t *out; /* what the program made of it; BF_TRIAL_OUT_MAX bytes */
+	size_t out_len;
+	bool forwarded;
+};
+
+/* Runs one frame; after bf_trial_enter() only. -EINVAL: the kernel does not take this frame. */
+int bf_trial_run(struct bf_datapath *dp, struct bf_trial *trial);
+
 struct bf_datapath_status {
 	const char *hook; /* "tcx" or "clsact" */
 	const char *hook_why; /* why not the better one, or "" */

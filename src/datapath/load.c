@@ -334,7 +334,8 @@ static int load(struct bf_datapath *dp, struct pod_bpf **skel,
 
 	layout_name(dp, *skel);
 	build_name(dp);
-	ret = reuse_maps(dp, *skel);
+	/* Without a pin directory there is nothing to take over. */
+	ret = *dp->pin_dir ? reuse_maps(dp, *skel) : -ENOENT;
 	*adopted = ret == 0;
 	if (ret == -EUCLEAN) {
 		ret = set_aside(dp, err);

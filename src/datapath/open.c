@@ -239,6 +239,21 @@ static int open_locked(struct bf_datapath *dp, const struct bf_datapath_options 
 	return ret ? ret : start(dp, err);
 }
 
+static struct bf_datapath *new_datapath(const char *pin_dir)
+{
+	struct bf_datapath *dp = calloc(1, sizeof(*dp));
+
+	if (!dp)
+		return NULL;
+	snprintf(dp->pin_dir, sizeof(dp->pin_dir), "%s", pin_dir);
+	dp->lock_fd = dp->grace_inner = dp->grace_outer = -1;
+	for (int m = 0; m < BF_MAPS; m++)
+		dp->map[m] = -1;
+	for (int d = 0; d < BF_DIRS; d++)
+		dp->prog[d] = -1;
+	return dp;
+}
+
 int bf_datapath_open(const struct bf_datapath_options *options, struct bf_datapath **out,
 		     bool *adopted, struct bf_error *err)
 {
@@ -251,15 +266,9 @@ int bf_datapath_open(const struct bf_datapath_options *options, struct bf_datapa
 	ret = bf_pins_prepare(options->pin_dir, err);
 	if (ret)
 		return ret;
-	dp = calloc(1, sizeof(*dp));
+	dp = new_datapath(options->pin_dir);
 	if (!dp)
 		return bf_err(err, -ENOMEM, "out of memory");
-	snprintf(dp->pin_dir, sizeof(dp->pin_dir), "%s", options->pin_dir);
-	dp->lock_fd = dp->grace_inner = dp->grace_outer = -1;
-	for (int m = 0; m < BF_MAPS; m++)
-		dp->map[m] = -1;
-	for (int d = 0; d < BF_DIRS; d++)
-		dp->prog[d] = -1;
 	ret = lock(dp, err);
 	if (!ret)
 		ret = open_locked(dp, options, &was_there, err);
@@ -270,6 +279,38 @@ int bf_datapath_open(const struct bf_datapath_options *options, struct bf_datapa
 	}
 	if (adopted)
 		*adopted = was_there;
+	*out = dp;
+	return 0;
+}
+
+int bf_datapath_open_private(const struct bf_datapath_options *options, struct bf_datapath **out,
+			     struct bf_error *err)
+{
+	struct bf_datapath *dp;
+	bool adopted;
+	int ret = bf_kernel_check(err);
+
+	if (ret)
+		return ret;
+	dp = new_datapath("");
+	if (!dp)
+		return bf_err(err, -ENOMEM, "out of memory");
+	dp->hook_why = "nothing is attached";
+	ret = bf_grace_init(dp);
+	if (ret)
+		bf_err(err, ret, "cannot make a BPF map: %s", strerror(-ret));
+	if (!ret)
+		ret = bf_load(dp, options, &adopted, err);
+	if (!ret)
+		ret = map_memory(dp, err);
+	if (!ret) {
+		set_defaults(dp);
+		ret = bf_arena_init(dp);
+	}
+	if (ret) {
+		bf_datapath_close(dp);
+		return ret;
+	}
 	*out = dp;
 	return 0;
 }
