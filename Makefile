@@ -22,7 +22,7 @@ BUILD := build-san
 SANFLAGS := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 endif
 
-PKGS     := libbpf yaml-0.1 jansson libmicrohttpd libcap-ng libmnl
+PKGS     := libbpf yaml-0.1 jansson libmicrohttpd libcap-ng libmnl libpcap
 WARN     := -Wall -Wextra -Werror -Wstrict-prototypes -Wmissing-prototypes -Wshadow -Wvla
 CPPFLAGS += -D_GNU_SOURCE -DBPFAST_VERSION='"$(VERSION)"' -Iinclude -Isrc -Ibpf -I$(BUILD)/gen
 CFLAGS   += -std=c17 -O2 -g $(WARN) -fstack-protector-strong $(SANFLAGS)
@@ -33,7 +33,7 @@ BPFFLAGS := -std=gnu17 -O2 -g -target bpf -mcpu=v3 -D__TARGET_ARCH_$(subst aarch
 BPF_SRC   := $(wildcard bpf/*.bpf.c)
 BPF_OBJ   := $(BPF_SRC:bpf/%.bpf.c=$(BUILD)/bpf/%.o)
 SKELS     := $(BPF_SRC:bpf/%.bpf.c=$(BUILD)/gen/%.skel.h)
-ROOMS     := base match policy ids datapath observe agent cli cni
+ROOMS     := base match policy ids datapath observe replay agent cli cni
 MAINS     := src/agent/main.c src/cli/main.c src/cni/main.c
 LIB_SRC   := $(filter-out $(MAINS),$(foreach r,$(ROOMS),$(wildcard src/$(r)/*.c)))
 LIB_OBJ   := $(LIB_SRC:src/%.c=$(BUILD)/obj/%.o)
@@ -41,7 +41,9 @@ LIB_OBJ   := $(LIB_SRC:src/%.c=$(BUILD)/obj/%.o)
 PURE_OBJ  := $(filter $(BUILD)/obj/base/% $(BUILD)/obj/match/% $(BUILD)/obj/policy/% $(BUILD)/obj/ids/% \
 	$(BUILD)/obj/observe/% $(BUILD)/obj/agent/config.o $(BUILD)/obj/agent/endpoint_json.o \
 	$(BUILD)/obj/agent/endpoints.o $(BUILD)/obj/agent/policies.o $(BUILD)/obj/agent/sources.o \
-	$(BUILD)/obj/cli/args.o $(BUILD)/obj/cli/output.o,$(LIB_OBJ))
+	$(BUILD)/obj/cli/args.o $(BUILD)/obj/cli/output.o $(BUILD)/obj/cli/endpoint_file.o \
+	$(BUILD)/obj/replay/frame.o $(BUILD)/obj/replay/segment.o $(BUILD)/obj/replay/held.o \
+	$(BUILD)/obj/replay/clock.o,$(LIB_OBJ))
 BINS      := $(if $(wildcard src/cli/main.c),$(BUILD)/bin/bpfast) \
 	     $(if $(wildcard src/agent/main.c),$(BUILD)/bin/bpfastd) \
 	     $(if $(wildcard src/cni/main.c),$(BUILD)/bin/bpfast-cni)

@@ -21,8 +21,9 @@ USER = {
     "ids": {"base", "match"},
     "datapath": {"base"},
     "observe": {"base"},
+    "replay": {"base", "policy", "datapath", "observe"},
     "agent": {"base", "policy", "ids", "datapath", "observe"},
-    "cli": {"base", "policy", "ids", "observe"},
+    "cli": {"base", "policy", "ids", "observe", "replay"},
     "cni": {"base"},
 }
 KERNEL = {
@@ -39,6 +40,7 @@ ALSO = {
     ("observe", "datapath/datapath.h"): "struct bf_datapath_status, to print it",
     ("cli", "datapath/datapath.h"): "`bpfast down` works without an agent",
     ("cli", "agent/policies.h"): "`policy check` and `apply` read files as the agent does",
+    ("cli", "agent/endpoints.h"): "commands without an agent are told who the endpoints are",
     ("cli", "agent/explain.h"): "`policy explain` over files, without an agent",
 }
 
@@ -51,6 +53,7 @@ LIBRARIES = {
     r"yaml\.h": {"policy", "agent"},
     r"jansson\.h": {"policy", "observe", "agent", "cli", "cni"},
     r"microhttpd\.h": {"agent"},
+    r"pcap/.*|pcap\.h": {"replay"},
     r"curl/.*": {"agent"},
     r"libmnl/.*": {"agent", "datapath"},
     r"cap-ng\.h": {"agent", "cli", "datapath"},
@@ -157,6 +160,9 @@ BAD = [
     ("src/datapath/x.c", S + "#include <jansson.h>\n"),
     ("src/cli/x.c", S + '#include "agent/agent.h"\n'),
     ("src/cni/x.c", S + '#include "datapath/datapath.h"\n'),
+    ("src/cli/x.c", S + "#include <pcap/pcap.h>\n"),
+    ("src/replay/x.c", S + "#include <bpf/bpf.h>\n"),
+    ("src/agent/x.c", S + '#include "replay/replay.h"\n'),
     ("src/attic/x.c", S + '#include "base/error.h"\n'),
     ("bpf/x.bpf.c", S),
     ("bpf/match/x.h", B + '#include "proto/http1.h"\n'),

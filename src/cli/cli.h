@@ -53,7 +53,7 @@ struct bf_cli {
 
 /* Each noun's commands; they end with {NULL}. */
 extern const struct bf_cli_command bf_cli_endpoint[], bf_cli_policy[], bf_cli_observe[],
-	bf_cli_status[], bf_cli_doctor[], bf_cli_down[];
+	bf_cli_status[], bf_cli_doctor[], bf_cli_down[], bf_cli_replay[];
 
 /* --- options --- */
 

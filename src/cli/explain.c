@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "agent/explain.h"
+#include "cli/endpoint_file.h"
 #include "cli/policy.h"
 #include "policy/read.h"
 
@@ -104,44 +105,6 @@ static int print(struct bf_cli *cli, json_t *result)
 	return BF_EXIT_DONE;
 }
 
-/* Endpoints as `bpfast endpoint list -o json` prints them, or a bare list of them. */
-static int read_endpoints(const char *file, struct bf_endpoints *out, struct bf_error *err)
-{
-	json_error_t je;
-	json_t *all = json_load_file(file, 0, &je), *list, *item;
-	struct bf_local *l;
-	size_t i;
-	int r = 0;
-
-	if (!all)
-		return bf_err(err, -EINVAL,
-			      "%s:%d:%d: %s; give what `bpfast endpoint list -o json` prints", file,
-			      je.line < 0 ? 1 : je.line, je.column < 0 ? 1 : je.column, je.text);
-	list = json_is_array(all) ? all : json_object_get(all, "endpoints");
-	if (!json_is_array(list))
-		r = bf_err(err, -EINVAL, "%s:1:1: {\"endpoints\": [...]} is expected", file);
-	json_array_foreach (list, i, item) {
-		struct bf_error why;
-
-		if (json_is_object(item) && !json_object_get(item, "iface"))
-			json_object_set_new(item, "iface", json_string("none"));
-		r = bf_local_from_json(item, &l, &why);
-		if (!r) {
-			/* Where they sit does not matter here. */
-			l->ifindex = l->e.slot = (int)i;
-			r = bf_endpoints_add(out, l, &why);
-			if (r)
-				bf_local_free(l);
-		}
-		if (r) {
-			bf_err(err, r, "%s: endpoint %zu: %s", file, i + 1, why.msg);
-			break;
-		}
-	}
-	json_decref(all);
-	return r;
-}
-
 /* Tables made of files answer. Takes args. */
 static int offline(struct bf_cli *cli, json_t *args, json_t **result)
 {
@@ -154,9 +117,9 @@ static int offline(struct bf_cli *cli, json_t *args, json_t **result)
 	struct bf_view *view = NULL;
 	struct bf_error err;
 	struct bf_world world = {0};
-	int r = bf_cli_objects(cli, &objects);
+	int r = bf_cli_objects(cli, "filename", &objects);
 
-	if (!r && file && read_endpoints(file, &endpoints, &err))
+	if (!r && file && bf_cli_endpoint_file(file, &endpoints, &err))
 		r = bf_cli_fail(cli, BF_EXIT_FAILED, "%s", err.msg);
 	flat = r ? NULL : bf_endpoints_flat(&endpoints);
 	if (flat) {

@@ -88,9 +88,9 @@ static int read_one(const struct bf_cli *cli, const char *path, json_t *files)
 	return r;
 }
 
-int bf_cli_files(const struct bf_cli *cli, json_t **files)
+int bf_cli_files(const struct bf_cli *cli, const char *option, json_t **files)
 {
-	const json_t *paths = bf_cli_list(cli, "filename"), *path;
+	const json_t *paths = bf_cli_list(cli, option), *path;
 	size_t i;
 	int r = BF_EXIT_DONE;
 
@@ -129,7 +129,7 @@ static int apply(struct bf_cli *cli)
 	if (!bf_cli_list(cli, "filename"))
 		return bf_cli_fail(cli, BF_EXIT_USAGE,
 				   "-f FILE is missing: a file, a directory, or - for stdin");
-	r = bf_cli_files(cli, &files);
+	r = bf_cli_files(cli, "filename", &files);
 	if (!r)
 		r = bf_cli_ask(cli, "policy apply", json_pack("{s:o}", "files", files), &result);
 	return r ? r : print_objects(cli, result, "objects", "in force");
@@ -143,7 +143,7 @@ static int delete(struct bf_cli *cli)
 	if (bf_cli_list(cli, "filename") && cli->operand_count)
 		return bf_cli_fail(cli, BF_EXIT_USAGE, "either -f or names, not both");
 	if (bf_cli_list(cli, "filename")) {
-		r = bf_cli_files(cli, &files);
+		r = bf_cli_files(cli, "filename", &files);
 		if (r)
 			return r;
 		args = json_pack("{s:o}", "files", files);
@@ -238,7 +238,7 @@ static void print_flaw(const json_t *f)
 	bf_text_free(&t);
 }
 
-int bf_cli_objects(const struct bf_cli *cli, struct bf_objects *objects)
+int bf_cli_objects(const struct bf_cli *cli, const char *option, struct bf_objects *objects)
 {
 	struct bf_sources sources = {0};
 	struct bf_flaws flaws = {0};
@@ -246,7 +246,7 @@ int bf_cli_objects(const struct bf_cli *cli, struct bf_objects *objects)
 	struct bf_error err;
 	const json_t *f;
 	size_t i;
-	int r = bf_cli_files(cli, &files);
+	int r = bf_cli_files(cli, option, &files);
 
 	if (r)
 		return r;
@@ -277,7 +277,7 @@ static int check(struct bf_cli *cli)
 	if (!bf_cli_list(cli, "filename"))
 		return bf_cli_fail(cli, BF_EXIT_USAGE,
 				   "-f FILE is missing: a file, a directory, or - for stdin");
-	r = bf_cli_objects(cli, &objects);
+	r = bf_cli_objects(cli, "filename", &objects);
 	if (!r && cli->json)
 		printf("{\"policies\": %zu, \"namespaces\": %zu}\n", objects.policy_count,
 		       objects.namespace_count);

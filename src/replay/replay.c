@@ -1,0 +1,477 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "replay/replay.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "datapath/datapath.h"
+#include "policy/compile.h"
+#include "replay/clock.h"
+#include "replay/held.h"
+#include "replay/segment.h"
+
+/* What frames above BF_TRIAL_MAX are cut to: Ethernet's own size. */
+#define PIECE_BYTES 1514
+
+struct pod_address {
+	uint8_t addr[16];
+	const struct bpfast_endpoint *pod;
+};
+
+struct bf_replay {
+	struct bf_datapath *dp;
+	struct bf_view *view;
+	struct bpfast_endpoint *pods;
+	struct pod_address *addrs; /* sorted */
+	size_t addr_count;
+	uint8_t (*node)[16];
+	size_t node_count;
+	void (*record)(void *arg, const struct bpfast_event *ev, const struct bf_view *view);
+	void *arg;
+	struct bf_replay_clock clock;
+	struct bf_held_list held;
+	struct bf_replay_summary *sum;
+	int64_t now_ns; /* the capture's */
+	struct bpfast_event *events; /* of the offer under way */
+	size_t event_count, event_cap;
+	uint64_t dropped[BPFAST_DIRECTIONS][BPFAST_R_COUNT]; /* as counted before the run */
+	uint8_t out[2][BF_TRIAL_OUT_MAX];
+	bool failed; /* no memory */
+};
+
+/* What became of one offer of a packet. */
+struct outcome {
+	uint32_t reason; /* of a drop; BPFAST_R_NONE: it went on, maybe not all of it */
+	bool refused; /* the test runner did not take it */
+	bool cut; /* only its beginning went on */
+};
+
+/* --- one hook --------------------------------------------------------------------- */
+
+static void on_event(void *arg, const struct bpfast_event *ev)
+{
+	struct bf_replay *r = arg;
+	struct bpfast_event *more;
+	size_t cap = r->event_cap ? r->event_cap * 2 : 64;
+
+	if (r->event_count == r->event_cap) {
+		more = realloc(r->events, cap * sizeof(*more));
+		if (!more) {
+			r->failed = true;
+			return;
+		}
+		r->events = more;
+		r->event_cap = cap;
+	}
+	r->events[r->event_count] = *ev;
+	if (bf_replay_clock_set(&r->clock, &r->events[r->event_count], r->now_ns))
+		r->failed = true;
+	r->event_count++;
+}
+
+/* The reason that was counted since the last call, or NONE. */
+static int counted_reason(struct bf_replay *r, uint32_t *reason)
+{
+	struct bpfast_metrics m;
+	int ret = bf_datapath_metrics(r->dp, &m);
+
+	*reason = BPFAST_R_NONE;
+	for (int d = 0; !ret && d < BPFAST_DIRECTIONS; d++)
+		for (uint32_t i = 0; i < BPFAST_R_COUNT; i++)
+			if (m.dropped[d][i] != r->dropped[d][i])
+				*reason = i;
+	memcpy(r->dropped, m.dropped, sizeof(r->dropped));
+	return ret;
+}
+
+static int hook(struct bf_replay *r, struct bf_trial *t, struct outcome *o)
+{
+	int ret = bf_trial_run(r->dp, t);
+
+	if (ret == -EINVAL) {
+		o->refused = true;
+		return 0;
+	}
+	if (ret)
+		return ret;
+	/* A dropped packet has a reason, and so has one whose place was taken by a reset. What
+	 * went through untouched has none, and needs no look at the counters. */
+	if (!t->forwarded || t->out_len != t->len || memcmp(t->out, t->frame, t->len))
+		ret = counted_reason(r, &o->reason);
+	if (!t->forwarded && !o->reason)
+		o->reason = BPFAST_R_INTERNAL;
+	if (t->forwarded && !o->reason && t->out_len < t->len)
+		o->cut = true;
+	return ret < 0 ? ret : bf_datapath_events(r->dp, on_event, r) < 0 ? -EIO : 0;
+}
+
+/* --- one packet ------------------------------------------------------------------- */
+
+static int by_address(const void *a, const void *b)
+{
+	return memcmp(a, b, 16);
+}
+
+static const struct bpfast_endpoint *pod_of(const struct bf_replay *r, const uint8_t addr[16])
+{
+	const struct pod_address *found =
+		bsearch(addr, r->addrs, r->addr_count, sizeof(*r->addrs), by_address);
+
+	return found ? found->pod : NULL;
+}
+
+static bool is_node(const struct bf_replay *r, const uint8_t addr[16])
+{
+	for (size_t i = 0; i < r->node_count; i++)
+		if (!memcmp(r->node[i], addr, 16))
+			return true;
+	return false;
+}
+
+/* Through the sender's hook, and what that leaves through the receiver's. */
+static int offer(struct bf_replay *r, const uint8_t *frame, size_t len, const struct bf_frame *f,
+		 struct outcome *o)
+{
+	struct bf_trial t = {.frame = frame, .len = len, .from_pod = true, .out = r->out[0]};
+	int ret;
+
+	memset(o, 0, sizeof(*o));
+	r->event_count = 0;
+	t.endpoint = pod_of(r, f->source);
+	if (t.endpoint) {
+		ret = hook(r, &t, o);
+		if (ret || o->refused || !t.forwarded)
+			return ret;
+		t.frame = t.out;
+		t.len = t.out_len;
+	}
+	t.endpoint = pod_of(r, f->destination);
+	if (t.endpoint && t.len <= BF_TRIAL_MAX) {
+		struct outcome second = {0};
+
+		t.from_pod = false;
+		t.from_node = is_node(r, f->source);
+		t.out = r->out[1];
+		ret = hook(r, &t, &second);
+		if (ret)
+			return ret;
+		/* The reset that took the place of a denied packet has no verdict of its own. */
+		if (!o->reason)
+			o->reason = second.reason;
+		o->cut |= second.cut;
+		o->refused |= second.refused;
+	}
+	return 0;
+}
+
+static void tell(struct bf_replay *r)
+{
+	for (size_t i = 0; i < r->event_count; i++)
+		r->record(r->arg, &r->events[i], r->view);
+}
+
+static bool denied_a_request(const struct bf_replay *r)
+{
+	for (size_t i = 0; i < r->event_count; i++)
+		if (r->events[i].type == BPFAST_EV_HTTP_REQUEST &&
+		    r->events[i].verdict == BPFAST_V_DROPPED)
+			return true;
+	return false;
+}
+
+/*
+ * Would its sender send it again, and would that change anything? The programs
+ * count on it where they drop what is ahead of a gap, where they hold a denied
+ * request until earlier responses are through, and where they cut a packet.
+ */
+static bool comes_again(const struct bf_replay *r, const struct bf_frame *f,
+			const struct outcome *o)
+{
+	if (!f->tcp || (!f->payload_len && !(f->tcp_flags & BF_TCP_FIN)))
+		return false;
+	if (o->cut || o->reason == BPFAST_R_TCP_GAP)
+		return true;
+	return o->reason >= BPFAST_R_HTTP_DENIED && !denied_a_request(r);
+}
+
+static void count(struct bf_replay *r, uint32_t reason)
+{
+	if (reason)
+		r->sum->dropped[reason]++;
+	else
+		r->sum->forwarded++;
+}
+
+/* --- what is sent again ----------------------------------------------------------- */
+
+/* A refusal that was told before is not told again. */
+static void forget_repeated(struct bf_replay *r, uint32_t reason)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < r->event_count; i++)
+		if (r->events[i].type != BPFAST_EV_L3_L4 || r->events[i].reason != reason)
+			r->events[kept++] = r->events[i];
+	r->event_count = kept;
+}
+
+/* One packet again. *moved: that changed something. */
+static int offer_again(struct bf_replay *r, struct bf_held *h, bool *moved)
+{
+	struct bf_frame f = h->f;
+	struct outcome o;
+	int ret;
+
+	bf_frame_set_ack(h->frame, &f, h->ack);
+	h->f.ack = f.ack = h->ack;
+	r->sum->sent_again++;
+	ret = offer(r, h->frame, h->len, &f, &o);
+	if (ret)
+		return ret;
+	if (comes_again(r, &f, &o)) {
+		*moved |= o.cut;
+		if (h->reason && o.reason == h->reason)
+			forget_repeated(r, o.reason);
+		h->reason = o.cut ? BPFAST_R_NONE : o.reason;
+		tell(r);
+		return 0;
+	}
+	*moved = true;
+	tell(r);
+	count(r, o.reason);
+	if (!o.reason)
+		bf_held_heard(&r->held, &f);
+	bf_held_remove(&r->held, h);
+	free(h);
+	return 0;
+}
+
+/* All of a connection that wait, in the order in which they came, until none moves. f NULL: of
+ * every connection. */
+static int send_again(struct bf_replay *r, const struct bf_frame *f)
+{
+	bool moved = r->held.n != 0;
+	int ret = 0;
+
+	while (moved && !ret) {
+		struct bf_held *h = r->held.first, *next;
+
+		moved = false;
+		for (; h && !ret; h = next) {
+			next = h->next;
+			if (!f || bf_held_same(h, f))
+				ret = offer_again(r, h, &moved);
+		}
+	}
+	return ret;
+}
+
+/* --- the capture ------------------------------------------------------------------ */
+
+static int packet(void *arg, const uint8_t *frame, size_t len)
+{
+	struct bf_replay *r = arg;
+	struct bf_held *given_up;
+	struct bf_frame f;
+	struct outcome o;
+	int ret;
+
+	bf_frame_read(frame, len, &f);
+	ret = offer(r, frame, len, &f, &o);
+	if (ret)
+		return ret;
+	if (o.refused) {
+		r->sum->refused++;
+		return 0;
+	}
+	r->sum->packets++;
+	tell(r);
+	if (!comes_again(r, &f, &o)) {
+		count(r, o.reason);
+		if (!o.reason)
+			bf_held_heard(&r->held, &f);
+		return o.reason ? 0 : send_again(r, &f);
+	}
+	ret = bf_held_add(&r->held, frame, len, &f, o.reason, &given_up);
+	if (given_up) {
+		count(r, given_up->reason);
+		free(given_up);
+	}
+	return ret || !o.cut ? ret : send_again(r, &f);
+}
+
+static int captured(struct bf_replay *r, const struct bf_captured *c)
+{
+	struct bf_replay_summary *sum = r->sum;
+	struct bf_frame f;
+	int ret;
+
+	sum->frames++;
+	r->now_ns = c->time_ns;
+	if (c->missing) {
+		sum->truncated++;
+		return 0;
+	}
+	bf_frame_read(c->frame, c->len, &f);
+	if (!f.addressed || (!pod_of(r, f.source) && !pod_of(r, f.destination))) {
+		sum->no_pod++;
+		return 0;
+	}
+	if (c->len <= BF_TRIAL_MAX)
+		return packet(r, c->frame, c->len);
+	ret = bf_segment_cut(c->frame, c->len, PIECE_BYTES, packet, r);
+	if (ret == -EINVAL) {
+		sum->too_large++;
+		return 0;
+	}
+	if (ret < 0)
+		return ret;
+	sum->cut++;
+	sum->cut_into += (uint64_t)ret;
+	return 0;
+}
+
+static int finish(struct bf_replay *r)
+{
+	int ret = send_again(r, NULL);
+
+	for (struct bf_held *h = r->held.first; !ret && h; h = h->next) {
+		count(r, h->reason);
+		r->sum->waiting++;
+	}
+	return ret ? ret : bf_datapath_metrics(r->dp, &r->sum->metrics);
+}
+
+int bf_replay_run(struct bf_replay *r, struct bf_capture *capture,
+		  struct bf_replay_summary *summary, struct bf_error *err)
+{
+	struct bf_captured c;
+	struct bf_error why;
+	int more = 0, ret = 0;
+
+	memset(summary, 0, sizeof(*summary));
+	r->sum = summary;
+	while (!ret && !r->failed && (more = bf_capture_next(capture, &c, &why)) > 0)
+		ret = captured(r, &c);
+	if (!ret && r->failed)
+		ret = -ENOMEM;
+	if (!ret)
+		ret = finish(r);
+	if (ret)
+		return bf_err(err, ret, "cannot run frame %llu: %s",
+			      (unsigned long long)summary->frames, strerror(-ret));
+	return more < 0 ? bf_err(err, more, "%s", why.msg) : 0;
+}
+
+/* --- life ------------------------------------------------------------------------- */
+
+static int set_pods(struct bf_replay *r, const struct bf_replay_options *o)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < o->endpoint_count; i++)
+		n += o->endpoints[i].addr_count;
+	r->pods = calloc(o->endpoint_count + 1, sizeof(*r->pods));
+	r->addrs = calloc(n + 1, sizeof(*r->addrs));
+	r->node = calloc(o->node_addr_count + 1, 16);
+	if (!r->pods || !r->addrs || !r->node)
+		return -ENOMEM;
+	for (size_t i = 0; i < o->endpoint_count; i++) {
+		const struct bf_endpoint *e = &o->endpoints[i];
+		struct bpfast_endpoint *pod = &r->pods[i];
+
+		/* No MAC: captures on other links have none, and it is not checked then. */
+		pod->slot = (uint16_t)e->slot;
+		pod->addr_count = (uint8_t)e->addr_count;
+		memcpy(pod->addr, e->addrs, e->addr_count * 16);
+		for (size_t k = 0; k < e->addr_count; k++) {
+			memcpy(r->addrs[r->addr_count].addr, e->addrs[k], 16);
+			r->addrs[r->addr_count++].pod = pod;
+		}
+	}
+	qsort(r->addrs, r->addr_count, sizeof(*r->addrs), by_address);
+	if (o->node_addr_count)
+		memcpy(r->node, o->node_addrs, o->node_addr_count * 16);
+	r->node_count = o->node_addr_count;
+	return 0;
+}
+
+/* Policies into force. */
+static int enforce(struct bf_replay *r, const struct bf_replay_options *o, struct bf_error *err)
+{
+	struct bf_world world = {
+		.objects = o->objects,
+		.endpoints = o->endpoints,
+		.endpoint_count = o->endpoint_count,
+		.node_addrs = o->node_addrs,
+		.node_addr_count = o->node_addr_count,
+	};
+	struct bf_image image = {0};
+	uint32_t generation;
+	int ret = bf_image_compile(&world, &image, err);
+
+	if (ret)
+		return ret;
+	ret = bf_datapath_install(r->dp, image.blob.data, image.blob.len, &generation, err);
+	if (!ret) {
+		r->view = bf_view_new(generation, &image, &world);
+		if (!r->view)
+			ret = bf_err(err, -ENOMEM, "no memory");
+	}
+	bf_image_free(&image);
+	return ret;
+}
+
+int bf_replay_open(const struct bf_replay_options *options, struct bf_replay **out,
+		   struct bf_error *err)
+{
+	struct bf_replay *r = calloc(1, sizeof(*r));
+	struct bf_datapath_options datapath = {0};
+	int ret;
+
+	if (!r)
+		return bf_err(err, -ENOMEM, "no memory");
+	r->record = options->record;
+	r->arg = options->arg;
+	ret = bf_trial_enter(err);
+	if (!ret && set_pods(r, options))
+		ret = bf_err(err, -ENOMEM, "no memory");
+	if (!ret)
+		ret = bf_datapath_open_private(&datapath, &r->dp, err);
+	if (!ret) {
+		struct bpfast_control *control = bf_datapath_control(r->dp);
+
+		/* Every record, and no flow forgotten for being silent on a clock that is not
+		 * the capture's. */
+		control->observed = 1;
+		control->tcp_idle_s = control->other_idle_s = 86400;
+		ret = enforce(r, options, err);
+	}
+	if (ret) {
+		bf_replay_close(r);
+		return ret;
+	}
+	*out = r;
+	return 0;
+}
+
+void bf_replay_close(struct bf_replay *r)
+{
+	struct bf_held *h;
+
+	if (!r)
+		return;
+	while ((h = r->held.first)) {
+		bf_held_remove(&r->held, h);
+		free(h);
+	}
+	bf_replay_clock_free(&r->clock);
+	bf_view_free(r->view);
+	bf_datapath_close(r->dp);
+	free(r->events);
+	free(r->pods);
+	free(r->addrs);
+	free(r->node);
+	free(r);
+}
