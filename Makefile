@@ -43,7 +43,7 @@ PURE_OBJ  := $(filter $(BUILD)/obj/base/% $(BUILD)/obj/match/% $(BUILD)/obj/poli
 	$(BUILD)/obj/agent/endpoints.o $(BUILD)/obj/agent/policies.o $(BUILD)/obj/agent/sources.o \
 	$(BUILD)/obj/cli/args.o $(BUILD)/obj/cli/output.o $(BUILD)/obj/cli/endpoint_file.o \
 	$(BUILD)/obj/replay/frame.o $(BUILD)/obj/replay/segment.o $(BUILD)/obj/replay/held.o \
-	$(BUILD)/obj/replay/clock.o,$(LIB_OBJ))
+	$(BUILD)/obj/replay/clock.o $(BUILD)/obj/replay/refused.o,$(LIB_OBJ))
 BINS      := $(if $(wildcard src/cli/main.c),$(BUILD)/bin/bpfast) \
 	     $(if $(wildcard src/agent/main.c),$(BUILD)/bin/bpfastd) \
 	     $(if $(wildcard src/cni/main.c),$(BUILD)/bin/bpfast-cni)

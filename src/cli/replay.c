@@ -142,6 +142,7 @@ static int replay(struct bf_cli *cli)
 		options.objects = &objects;
 		options.endpoints = flat;
 		options.endpoint_count = endpoints.n;
+		options.capture_bytes = bf_capture_bytes(capture);
 		options.node_addrs = (const uint8_t(*)[16])nodes;
 		r = run(cli, &options, capture);
 	}

@@ -10,12 +10,12 @@
 
 typedef unsigned long long ull;
 
-static uint64_t dropped(const struct bf_replay_summary *s)
+static uint64_t total(const uint64_t *by_reason)
 {
 	uint64_t n = 0;
 
 	for (int i = 0; i < BPFAST_R_COUNT; i++)
-		n += s->dropped[i];
+		n += by_reason[i];
 	return n;
 }
 
@@ -52,11 +52,15 @@ static void print_skipped(const struct bf_replay_summary *s)
 void bf_cli_replay_text(const struct bf_replay_summary *s)
 {
 	const struct bpfast_metrics *m = &s->metrics;
+	uint64_t behind = total(s->behind);
 
 	printf("frames     %llu in the capture\n", (ull)s->frames);
 	print_skipped(s);
-	printf("packets    %llu of pods: %llu forwarded, %llu dropped\n", (ull)s->packets,
-	       (ull)s->forwarded, (ull)dropped(s));
+	printf("packets    %llu of pods: %llu forwarded, %llu dropped", (ull)s->packets,
+	       (ull)s->forwarded, (ull)total(s->dropped));
+	if (behind)
+		printf(", %llu behind a refusal", (ull)behind);
+	printf("\n");
 	for (unsigned int i = 0; i < BPFAST_R_COUNT; i++)
 		if (s->dropped[i])
 			printf("           %llu dropped: %s, %s\n", (ull)s->dropped[i],
@@ -65,13 +69,18 @@ void bf_cli_replay_text(const struct bf_replay_summary *s)
 		if (m->audited[i])
 			printf("           %llu audited: %s, %s\n", (ull)m->audited[i],
 			       bf_reason_word(i), bf_reason_hint(i));
+	if (behind)
+		printf("           %llu behind a refusal: dropped too, but their connections would "
+		       "have "
+		       "ended before\n",
+		       (ull)behind);
 	if (s->sent_again)
 		printf("           offered again %llu time%s, as TCP would have sent them again\n",
 		       (ull)s->sent_again, plural(s->sent_again));
 	if (s->waiting)
-		printf("           %llu of the dropped still wait for something that the capture "
-		       "does "
-		       "not hold\n",
+		printf("           %llu still waiting, in whole or in part, for something that the "
+		       "capture "
+		       "does not hold\n",
 		       (ull)s->waiting);
 	printf("requests   %llu forwarded, %llu denied, %llu audited\n",
 	       (ull)m->http_requests[BPFAST_V_FORWARDED], (ull)m->http_requests[BPFAST_V_DROPPED],
@@ -86,7 +95,7 @@ static json_t *number(uint64_t n)
 	return json_integer((json_int_t)n);
 }
 
-static json_t *by_reason(const uint64_t *table)
+static json_t *reasons_json(const uint64_t *table)
 {
 	json_t *o = json_object();
 
@@ -106,15 +115,15 @@ void bf_cli_replay_json(const struct bf_replay_summary *s)
 	for (int i = 0; i < BPFAST_R_COUNT; i++)
 		audited[i] = m->audited[i];
 	o = json_pack(
-		"{s:{s:o, s:o, s:{s:o, s:o, s:o}, s:{s:o, s:o}, s:o, s:o, s:o, s:o, s:o, s:o, "
+		"{s:{s:o, s:o, s:{s:o, s:o, s:o}, s:{s:o, s:o}, s:o, s:o, s:o, s:o, s:o, s:o, s:o, "
 		"s:{s:o, s:o, s:o}, s:o, s:o}}",
 		"summary", "frames", number(s->frames), "no_pod", number(s->no_pod), "skipped",
 		"truncated", number(s->truncated), "too_large", number(s->too_large), "refused",
 		number(s->refused), "resegmented", "frames", number(s->cut), "packets",
 		number(s->cut_into), "packets", number(s->packets), "forwarded",
-		number(s->forwarded), "dropped", by_reason(s->dropped), "audited",
-		by_reason(audited), "sent_again", number(s->sent_again), "waiting",
-		number(s->waiting), "requests", "forwarded",
+		number(s->forwarded), "dropped", reasons_json(s->dropped), "behind_refusal",
+		reasons_json(s->behind), "audited", reasons_json(audited), "sent_again",
+		number(s->sent_again), "waiting", number(s->waiting), "requests", "forwarded",
 		number(m->http_requests[BPFAST_V_FORWARDED]), "dropped",
 		number(m->http_requests[BPFAST_V_DROPPED]), "audit",
 		number(m->http_requests[BPFAST_V_AUDIT]), "records_lost", number(m->records_lost),

@@ -18,12 +18,12 @@ struct bf_capture {
 	char *name; /* for messages */
 	pcap_t *pcap;
 	int link_type;
-	uint64_t frames;
+	uint64_t frames, bytes;
 	uint8_t *frame;
 	size_t room;
 };
 
-static FILE *open_file(const char *path, struct bf_error *err)
+static FILE *open_file(const char *path, uint64_t *bytes, struct bf_error *err)
 {
 	struct stat st;
 	FILE *f;
@@ -42,8 +42,10 @@ static FILE *open_file(const char *path, struct bf_error *err)
 	else if (S_ISREG(st.st_mode) && !st.st_size)
 		bf_err(err, -EINVAL, "%s is empty; a capture begins with a header of 24 bytes",
 		       path);
-	else
+	else {
+		*bytes = (uint64_t)st.st_size;
 		return f;
+	}
 	fclose(f);
 	return NULL;
 }
@@ -60,7 +62,7 @@ int bf_capture_open(const char *path, struct bf_capture **out, struct bf_error *
 		free(c);
 		return bf_err(err, -ENOMEM, "no memory");
 	}
-	f = open_file(path, err);
+	f = open_file(path, &c->bytes, err);
 	if (!f) {
 		bf_capture_close(c);
 		return -EINVAL;
@@ -118,6 +120,11 @@ int bf_capture_next(struct bf_capture *c, struct bf_captured *out, struct bf_err
 	out->len = bf_link_to_ethernet(c->link_type, bytes, h->caplen, c->frame);
 	out->missing = h->len > h->caplen ? h->len - h->caplen : 0;
 	return 1;
+}
+
+uint64_t bf_capture_bytes(const struct bf_capture *c)
+{
+	return c->bytes;
 }
 
 void bf_capture_close(struct bf_capture *c)

@@ -20,6 +20,8 @@ struct bf_captured {
 int bf_capture_open(const char *path, struct bf_capture **out, struct bf_error *err);
 /* 1: a frame; 0: the end; -errno with err: the file ends within a frame or is damaged. */
 int bf_capture_next(struct bf_capture *c, struct bf_captured *out, struct bf_error *err);
+/* Of the file; 0: not known. */
+uint64_t bf_capture_bytes(const struct bf_capture *c);
 void bf_capture_close(struct bf_capture *c);
 
 #endif

@@ -5,14 +5,20 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bpfast/limits.h"
 #include "datapath/datapath.h"
 #include "policy/compile.h"
 #include "replay/clock.h"
 #include "replay/held.h"
+#include "replay/refused.h"
 #include "replay/segment.h"
 
 /* What frames above BF_TRIAL_MAX are cut to: Ethernet's own size. */
 #define PIECE_BYTES 1514
+
+/* A short connection's share of a capture file, and a table of some 400 MB. */
+#define FLOW_BYTES 512
+#define FLOWS_MAX (1u << 20)
 
 struct pod_address {
 	uint8_t addr[16];
@@ -31,6 +37,7 @@ struct bf_replay {
 	void *arg;
 	struct bf_replay_clock clock;
 	struct bf_held_list held;
+	struct bf_refused refused;
 	struct bf_replay_summary *sum;
 	int64_t now_ns; /* the capture's */
 	struct bpfast_event *events; /* of the offer under way */
@@ -165,12 +172,6 @@ static int offer(struct bf_replay *r, const uint8_t *frame, size_t len, const st
 	return 0;
 }
 
-static void tell(struct bf_replay *r)
-{
-	for (size_t i = 0; i < r->event_count; i++)
-		r->record(r->arg, &r->events[i], r->view);
-}
-
 static bool denied_a_request(const struct bf_replay *r)
 {
 	for (size_t i = 0; i < r->event_count; i++)
@@ -195,12 +196,45 @@ static bool comes_again(const struct bf_replay *r, const struct bf_frame *f,
 	return o->reason >= BPFAST_R_HTTP_DENIED && !denied_a_request(r);
 }
 
-static void count(struct bf_replay *r, uint32_t reason)
+static void tell(struct bf_replay *r)
 {
-	if (reason)
-		r->sum->dropped[reason]++;
-	else
+	for (size_t i = 0; i < r->event_count; i++)
+		r->record(r->arg, &r->events[i], r->view);
+}
+
+/* A drop behind which there would have been no more of the connection. */
+static bool refuses(const struct bf_replay *r, uint32_t reason)
+{
+	switch (reason) {
+	case BPFAST_R_POLICY_DENIED:
+	case BPFAST_R_DENY_RULE:
+	case BPFAST_R_POLICY_REVOKED:
+	case BPFAST_R_TCP_MIDSTREAM:
+		return true;
+	}
+	return denied_a_request(r);
+}
+
+/* The last word on a packet: told, and counted. */
+static int settle(struct bf_replay *r, const struct bf_frame *f, uint32_t reason)
+{
+	const uint8_t flags = f->tcp_flags & (BF_TCP_SYN | BF_TCP_ACK);
+	bool begins = f->tcp && flags == BF_TCP_SYN;
+
+	if (reason && !begins && bf_refused_has(&r->refused, f)) {
+		r->sum->behind[reason]++;
+		return 0;
+	}
+	tell(r);
+	if (!reason) {
 		r->sum->forwarded++;
+		bf_held_heard(&r->held, f);
+		if (begins)
+			bf_refused_remove(&r->refused, f);
+		return 0;
+	}
+	r->sum->dropped[reason]++;
+	return refuses(r, reason) ? bf_refused_add(&r->refused, f) : 0;
 }
 
 /* --- what is sent again ----------------------------------------------------------- */
@@ -238,13 +272,9 @@ static int offer_again(struct bf_replay *r, struct bf_held *h, bool *moved)
 		return 0;
 	}
 	*moved = true;
-	tell(r);
-	count(r, o.reason);
-	if (!o.reason)
-		bf_held_heard(&r->held, &f);
 	bf_held_remove(&r->held, h);
 	free(h);
-	return 0;
+	return settle(r, &f, o.reason);
 }
 
 /* All of a connection that wait, in the order in which they came, until none moves. f NULL: of
@@ -269,6 +299,16 @@ static int send_again(struct bf_replay *r, const struct bf_frame *f)
 
 /* --- the capture ------------------------------------------------------------------ */
 
+/* It was told when it was held. */
+static void give_up(struct bf_replay *r, const struct bf_held *h)
+{
+	if (h->reason)
+		r->sum->dropped[h->reason]++;
+	else
+		r->sum->forwarded++;
+	r->sum->waiting++;
+}
+
 static int packet(void *arg, const uint8_t *frame, size_t len)
 {
 	struct bf_replay *r = arg;
@@ -286,16 +326,14 @@ static int packet(void *arg, const uint8_t *frame, size_t len)
 		return 0;
 	}
 	r->sum->packets++;
-	tell(r);
 	if (!comes_again(r, &f, &o)) {
-		count(r, o.reason);
-		if (!o.reason)
-			bf_held_heard(&r->held, &f);
-		return o.reason ? 0 : send_again(r, &f);
+		ret = settle(r, &f, o.reason);
+		return ret || o.reason ? ret : send_again(r, &f);
 	}
+	tell(r);
 	ret = bf_held_add(&r->held, frame, len, &f, o.reason, &given_up);
 	if (given_up) {
-		count(r, given_up->reason);
+		give_up(r, given_up);
 		free(given_up);
 	}
 	return ret || !o.cut ? ret : send_again(r, &f);
@@ -336,10 +374,8 @@ static int finish(struct bf_replay *r)
 {
 	int ret = send_again(r, NULL);
 
-	for (struct bf_held *h = r->held.first; !ret && h; h = h->next) {
-		count(r, h->reason);
-		r->sum->waiting++;
-	}
+	for (struct bf_held *h = r->held.first; !ret && h; h = h->next)
+		give_up(r, h);
 	return ret ? ret : bf_datapath_metrics(r->dp, &r->sum->metrics);
 }
 
@@ -423,11 +459,21 @@ static int enforce(struct bf_replay *r, const struct bf_replay_options *o, struc
 	return ret;
 }
 
+/* Silent flows are not forgotten in a replay, so a large capture needs a larger table. */
+static uint32_t flows_for(uint64_t bytes)
+{
+	uint64_t flows = bytes / FLOW_BYTES;
+
+	if (flows > FLOWS_MAX)
+		flows = FLOWS_MAX;
+	return flows > BPFAST_FLOWS_DEFAULT ? (uint32_t)flows : BPFAST_FLOWS_DEFAULT;
+}
+
 int bf_replay_open(const struct bf_replay_options *options, struct bf_replay **out,
 		   struct bf_error *err)
 {
 	struct bf_replay *r = calloc(1, sizeof(*r));
-	struct bf_datapath_options datapath = {0};
+	struct bf_datapath_options datapath = {.flows = flows_for(options->capture_bytes)};
 	int ret;
 
 	if (!r)
@@ -466,6 +512,7 @@ void bf_replay_close(struct bf_replay *r)
 		bf_held_remove(&r->held, h);
 		free(h);
 	}
+	bf_refused_free(&r->refused);
 	bf_replay_clock_free(&r->clock);
 	bf_view_free(r->view);
 	bf_datapath_close(r->dp);

@@ -23,6 +23,7 @@ struct bf_replay_options {
 	size_t endpoint_count;
 	const uint8_t (*node_addrs)[16]; /* the node's own */
 	size_t node_addr_count;
+	uint64_t capture_bytes; /* how much will come; 0: not known */
 	/* A record, its time and latency by the capture's clock. */
 	void (*record)(void *arg, const struct bpfast_event *ev, const struct bf_view *view);
 	void *arg;
@@ -35,11 +36,12 @@ struct bf_replay_summary {
 	uint64_t refused; /* by the kernel's test runner: skipped */
 	uint64_t no_pod; /* neither end is a pod */
 	uint64_t cut, cut_into; /* frames, and packets made of them */
-	uint64_t packets; /* that went through one hook or two: forwarded and dropped together */
+	uint64_t packets; /* that went to one hook or two: the sum of the next three */
 	uint64_t forwarded;
 	uint64_t dropped[BPFAST_R_COUNT];
+	uint64_t behind[BPFAST_R_COUNT]; /* dropped, of a connection that was refused before */
 	uint64_t sent_again; /* offers of a packet that a sender would have sent again */
-	uint64_t waiting; /* dropped ones that would still be sent again */
+	uint64_t waiting; /* packets that would still be sent again, in whole or in part */
 	struct bpfast_metrics metrics; /* as the programs count: every hook, every offer */
 };
 
