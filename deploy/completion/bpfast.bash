@@ -37,18 +37,19 @@ _bpfast() {
 		mapfile -t COMPREPLY < <(compgen -W "$formats" -- "$cur")
 		return ;;
 	--run-dir | --pin-dir) mapfile -t COMPREPLY < <(compgen -d -- "$cur"); return ;;
-	-f | --filename) mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
+	-f | --filename | --policy | --endpoint-file) mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
 	--iface) mapfile -t COMPREPLY < <(compgen -W "$(ls /sys/class/net)" -- "$cur"); return ;;
 	--from | --to)
 		mapfile -t COMPREPLY < <(compgen -W "host $(_bpfast_ask "$run" endpoints)" -- "$cur")
 		return ;;
-	--endpoint) mapfile -t COMPREPLY < <(compgen -W "$(_bpfast_ask "$run" endpoints)" -- "$cur"); return ;;
+	--endpoint) [ "$noun" = replay ] && return
+		mapfile -t COMPREPLY < <(compgen -W "$(_bpfast_ask "$run" endpoints)" -- "$cur"); return ;;
 	--verdict) mapfile -t COMPREPLY < <(compgen -W "forwarded dropped audit" -- "$cur"); return ;;
 	--protocol) mapfile -t COMPREPLY < <(compgen -W "http tcp udp sctp icmp icmpv6" -- "$cur"); return ;;
 	esac
 	local words_here="--run-dir --output --help"
 	case "$noun $verb" in
-	" ") words_here+=" status endpoint policy observe metrics doctor down version help" ;;
+	" ") words_here+=" status endpoint policy observe replay metrics doctor down version help" ;;
 	"endpoint ") words_here+=" add list get label delete" ;;
 	"policy ") words_here+=" apply delete list get check explain" ;;
 	"endpoint add") words_here+=" --iface --ip --label --namespace --port" ;;
@@ -58,6 +59,10 @@ _bpfast() {
 	"policy get") words_here+=" $(_bpfast_ask "$run" policies)" ;;
 	"policy explain") words_here+=" --from --to --port --http --header" ;;
 	"observe "*) words_here+=" --follow --last --verdict --protocol --endpoint --show-query" ;;
+	"replay "*)
+		words_here+=" --policy --endpoint --endpoint-file --node --show-query"
+		mapfile -t COMPREPLY < <(compgen -W "$words_here" -- "$cur"; compgen -f -- "$cur")
+		return ;;
 	"down "*) words_here+=" --pin-dir" ;;
 	esac
 	mapfile -t COMPREPLY < <(compgen -W "$words_here" -- "$cur")

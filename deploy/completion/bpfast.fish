@@ -14,7 +14,7 @@ function __bpfast_at
     string match -q -- "* $argv" "$words"; or string match -q -- "* $argv *" "$words"
 end
 
-set -l nouns status endpoint policy observe metrics doctor down version help
+set -l nouns status endpoint policy observe replay metrics doctor down version help
 complete -c bpfast -f
 complete -c bpfast -l run-dir -r -d 'where the socket is'
 complete -c bpfast -s o -l output -x -a 'text json compact' -d format
@@ -41,4 +41,10 @@ complete -c bpfast -n '__fish_seen_subcommand_from observe' -l verdict -x -a 'fo
 complete -c bpfast -n '__fish_seen_subcommand_from observe' -l protocol -x -a 'http tcp udp sctp icmp icmpv6'
 complete -c bpfast -n '__fish_seen_subcommand_from observe' -l endpoint -x -a '(__bpfast_endpoints)'
 complete -c bpfast -n '__fish_seen_subcommand_from observe' -l show-query
+complete -c bpfast -n '__fish_seen_subcommand_from replay' -F
+complete -c bpfast -n '__fish_seen_subcommand_from replay' -l policy -r -F -d objects
+complete -c bpfast -n '__fish_seen_subcommand_from replay' -l endpoint -x -d 'NS/NAME=ADDR,K=V'
+complete -c bpfast -n '__fish_seen_subcommand_from replay' -l endpoint-file -r -F -d pods
+complete -c bpfast -n '__fish_seen_subcommand_from replay' -l node -x -d 'address of the node'
+complete -c bpfast -n '__fish_seen_subcommand_from replay' -l show-query
 complete -c bpfast -n '__fish_seen_subcommand_from down' -l pin-dir -r
