@@ -198,6 +198,24 @@ def test_many_flows(tmp_path):
     assert s["requests"] == {"forwarded": 2000, "dropped": 1000, "audit": 0} and s["dropped"] == {"http-rule-denied": 1000}
 
 
+@pytest.mark.parametrize("case", ["allowed", "denied", "pipelined", "two-pods", "reordered", "super-packet"])
+def test_copies_change_no_verdict(case, tmp_path):
+    """tcpdump -i any sees a packet at every device it passes."""
+    with open(capture_of(case), "rb") as f:
+        data = f.read()
+    out, at = [data[:24]], 24
+    while at < len(data):
+        end = at + 16 + struct.unpack("<I", data[at + 8 : at + 12])[0]
+        out.append(data[at:end] * 3)
+        at = end
+    path = tmp_path / "c.pcap"
+    path.write_bytes(b"".join(out))
+    args = ["--policy", f"{GOLDEN}/{case}/policy.yaml", *words_of(case)]
+    (once, first), (often, second) = as_json(capture_of(case), *args), as_json(path, *args)
+    requests = lambda records: [(r["verdict"], r["l7"]["http"]["url"], r["traffic_direction"]) for r in records if r.get("l7", {}).get("type") == "REQUEST"]
+    assert requests(once) == requests(often) and first["requests"] == second["requests"]
+
+
 def test_query_strings():
     assert "token=secret" not in done(capture_of("allowed"), *POLICY, *WEB, *CART)
     assert "token=secret" in done(capture_of("allowed"), *POLICY, *WEB, *CART, "--show-query")

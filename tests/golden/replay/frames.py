@@ -77,10 +77,10 @@ class Capture:
         self.frames.append((self.now, bytes(frame), length or len(frame)))
 
     def pcap(self, link=ETHERNET):
-        out = struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 262144, link)
+        out = [struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 262144, link)]
         for ns, frame, length in self.frames:
-            out += struct.pack("<IIII", ns // 10**9, ns % 10**9 // 1000, len(frame), length) + frame
-        return out
+            out.append(struct.pack("<IIII", ns // 10**9, ns % 10**9 // 1000, len(frame), length) + frame)
+        return b"".join(out)
 
     def pcapng(self, link=ETHERNET):
         """One section, one interface that counts nanoseconds."""
@@ -89,11 +89,11 @@ class Capture:
             body += b"\0" * (-len(body) % 4)
             return struct.pack("<II", kind, len(body) + 12) + body + struct.pack("<I", len(body) + 12)
 
-        out = block(0x0A0D0D0A, struct.pack("<IHHq", 0x1A2B3C4D, 1, 0, -1))
-        out += block(1, struct.pack("<HHI", link, 0, 0) + struct.pack("<HHBxxxHH", 9, 1, 9, 0, 0))
+        out = [block(0x0A0D0D0A, struct.pack("<IHHq", 0x1A2B3C4D, 1, 0, -1))]
+        out.append(block(1, struct.pack("<HHI", link, 0, 0) + struct.pack("<HHBxxxHH", 9, 1, 9, 0, 0)))
         for ns, frame, length in self.frames:
-            out += block(6, struct.pack("<IIIII", 0, ns >> 32, ns & 0xFFFFFFFF, len(frame), length) + frame)
-        return out
+            out.append(block(6, struct.pack("<IIIII", 0, ns >> 32, ns & 0xFFFFFFFF, len(frame), length) + frame))
+        return b"".join(out)
 
 
 class Talk:
