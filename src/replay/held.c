@@ -23,7 +23,8 @@ bool bf_held_same(const struct bf_held *held, const struct bf_frame *f)
 }
 
 int bf_held_add(struct bf_held_list *list, const uint8_t *frame, size_t len,
-		const struct bf_frame *f, uint32_t reason, struct bf_held **given_up)
+		const struct bf_frame *f, uint32_t reason, struct bf_held **held,
+		struct bf_held **given_up)
 {
 	struct bf_held *new = malloc(sizeof(*new) + len), **end;
 
@@ -34,7 +35,7 @@ int bf_held_add(struct bf_held_list *list, const uint8_t *frame, size_t len,
 	memcpy(new->frame, frame, len);
 	for (end = &list->first; *end; end = &(*end)->next)
 		;
-	*end = new;
+	*end = *held = new;
 	list->n++;
 	if (list->n > BF_HELD_MAX) {
 		*given_up = list->first;

@@ -26,9 +26,10 @@ struct bf_held_list {
 /* At once; the oldest makes room for another. */
 #define BF_HELD_MAX 1024
 
-/* Takes a copy. *given_up: the one that made room, the caller's to free; else NULL. 0, -ENOMEM. */
+/* Takes a copy: *held. *given_up: the one that made room, the caller's to free; else NULL. 0, -ENOMEM. */
 int bf_held_add(struct bf_held_list *list, const uint8_t *frame, size_t len,
-		const struct bf_frame *f, uint32_t reason, struct bf_held **given_up);
+		const struct bf_frame *f, uint32_t reason, struct bf_held **held,
+		struct bf_held **given_up);
 /* Takes it out; the caller frees it. */
 void bf_held_remove(struct bf_held_list *list, struct bf_held *held);
 /* Of the same connection, in either direction. */

@@ -51,7 +51,8 @@ struct bf_replay {
 struct outcome {
 	uint32_t reason; /* of a drop; BPFAST_R_NONE: it went on, maybe not all of it */
 	bool refused; /* the test runner did not take it */
-	bool cut; /* only its beginning went on */
+	bool cut; /* only its beginning went on: */
+	size_t went; /* bytes of payload */
 };
 
 /* --- one hook --------------------------------------------------------------------- */
@@ -95,6 +96,7 @@ static int counted_reason(struct bf_replay *r, uint32_t *reason)
 static int hook(struct bf_replay *r, struct bf_trial *t, struct outcome *o)
 {
 	int ret = bf_trial_run(r->dp, t);
+	struct bf_frame out;
 
 	if (ret == -EINVAL) {
 		o->refused = true;
@@ -108,8 +110,11 @@ static int hook(struct bf_replay *r, struct bf_trial *t, struct outcome *o)
 		ret = counted_reason(r, &o->reason);
 	if (!t->forwarded && !o->reason)
 		o->reason = BPFAST_R_INTERNAL;
-	if (t->forwarded && !o->reason && t->out_len < t->len)
-		o->cut = true;
+	if (t->forwarded && !o->reason && t->out_len < t->len) {
+		bf_frame_read(t->out, t->out_len, &out);
+		o->cut = out.tcp;
+		o->went = out.payload_len;
+	}
 	return ret < 0 ? ret : bf_datapath_events(r->dp, on_event, r) < 0 ? -EIO : 0;
 }
 
@@ -166,7 +171,10 @@ static int offer(struct bf_replay *r, const uint8_t *frame, size_t len, const st
 		/* The reset that took the place of a denied packet has no verdict of its own. */
 		if (!o->reason)
 			o->reason = second.reason;
-		o->cut |= second.cut;
+		if (second.cut) {
+			o->cut = true;
+			o->went = second.went;
+		}
 		o->refused |= second.refused;
 	}
 	return 0;
@@ -183,7 +191,7 @@ static bool denied_a_request(const struct bf_replay *r)
 
 /*
  * Would its sender send it again, and would that change anything? The programs
- * count on it where they drop what is ahead of a gap, where they hold a denied
+ * count on it where they have no room ahead of a gap, where they hold a denied
  * request until earlier responses are through, and where they cut a packet.
  */
 static bool comes_again(const struct bf_replay *r, const struct bf_frame *f,
@@ -191,7 +199,7 @@ static bool comes_again(const struct bf_replay *r, const struct bf_frame *f,
 {
 	if (!f->tcp || (!f->payload_len && !(f->tcp_flags & BF_TCP_FIN)))
 		return false;
-	if (o->cut || o->reason == BPFAST_R_TCP_GAP)
+	if (o->cut || o->reason == BPFAST_R_TCP_GAP || o->reason == BPFAST_R_RETAIN_FULL)
 		return true;
 	return o->reason >= BPFAST_R_HTTP_DENIED && !denied_a_request(r);
 }
@@ -250,6 +258,18 @@ static void forget_repeated(struct bf_replay *r, uint32_t reason)
 	r->event_count = kept;
 }
 
+/* What went on of it need not come again. */
+static int keep_the_rest(struct bf_held *h, const struct outcome *o)
+{
+	int len = o->cut ? bf_segment_skip(h->frame, h->len, o->went) : (int)h->len;
+
+	if (len < 0)
+		return len;
+	h->len = (size_t)len;
+	bf_frame_read(h->frame, h->len, &h->f);
+	return 0;
+}
+
 /* One packet again. *moved: that changed something. */
 static int offer_again(struct bf_replay *r, struct bf_held *h, bool *moved)
 {
@@ -264,12 +284,12 @@ static int offer_again(struct bf_replay *r, struct bf_held *h, bool *moved)
 	if (ret)
 		return ret;
 	if (comes_again(r, &f, &o)) {
-		*moved |= o.cut;
+		*moved |= o.cut && o.went;
 		if (h->reason && o.reason == h->reason)
 			forget_repeated(r, o.reason);
 		h->reason = o.cut ? BPFAST_R_NONE : o.reason;
 		tell(r);
-		return 0;
+		return keep_the_rest(h, &o);
 	}
 	*moved = true;
 	bf_held_remove(&r->held, h);
@@ -312,7 +332,7 @@ static void give_up(struct bf_replay *r, const struct bf_held *h)
 static int packet(void *arg, const uint8_t *frame, size_t len)
 {
 	struct bf_replay *r = arg;
-	struct bf_held *given_up;
+	struct bf_held *held, *given_up;
 	struct bf_frame f;
 	struct outcome o;
 	int ret;
@@ -331,11 +351,13 @@ static int packet(void *arg, const uint8_t *frame, size_t len)
 		return ret || o.reason ? ret : send_again(r, &f);
 	}
 	tell(r);
-	ret = bf_held_add(&r->held, frame, len, &f, o.reason, &given_up);
+	ret = bf_held_add(&r->held, frame, len, &f, o.reason, &held, &given_up);
 	if (given_up) {
 		give_up(r, given_up);
 		free(given_up);
 	}
+	if (!ret)
+		ret = keep_the_rest(held, &o);
 	return ret || !o.cut ? ret : send_again(r, &f);
 }
 

@@ -46,6 +46,18 @@ static void write_tcp_checksum(uint8_t *b, const struct bf_frame *f, size_t tcp_
 	bf_put16(tcp + 16, checksum(sum + sum_words(tcp, tcp_len)));
 }
 
+/* Lengths and checksums of a frame whose payload was changed to n bytes. number: of the piece. */
+static void write_headers(uint8_t *b, const struct bf_frame *f, size_t n, uint32_t number)
+{
+	uint8_t *ip = b + f->l3_off;
+
+	if (f->ip_version == 4)
+		write_ipv4(ip, (size_t)(ip[0] & 15) * 4, f->payload_off + n - f->l3_off, number);
+	else
+		bf_put16(ip + 4, (uint32_t)(f->payload_off + n - f->l3_off - 40));
+	write_tcp_checksum(b, f, f->payload_off - f->l4_off + n);
+}
+
 static uint8_t flags_of(uint8_t flags, bool first, bool last)
 {
 	if (!first)
@@ -75,24 +87,33 @@ int bf_segment_cut(const uint8_t *frame, size_t len, size_t most,
 	room = most - header;
 	while (!r && done < f.payload_len) {
 		bool last = f.payload_len - done <= room;
-		uint8_t *ip = piece + f.l3_off, *tcp = piece + f.l4_off;
+		uint8_t *tcp = piece + f.l4_off;
 
 		n = last ? f.payload_len - done : room;
 		memcpy(piece, frame, header);
 		memcpy(piece + header, frame + header + done, n);
-		if (f.ip_version == 4)
-			write_ipv4(ip, (size_t)(ip[0] & 15) * 4, header + n - f.l3_off,
-				   (uint32_t)pieces);
-		else
-			bf_put16(ip + 4, (uint32_t)(header + n - f.l3_off - 40));
 		bf_put32(tcp + 4,
 			 f.seq + (uint32_t)done + (f.tcp_flags & BF_TCP_SYN && pieces ? 1 : 0));
 		tcp[13] = flags_of(f.tcp_flags, !pieces, last);
-		write_tcp_checksum(piece, &f, header - f.l4_off + n);
+		write_headers(piece, &f, n, (uint32_t)pieces);
 		r = fn(arg, piece, header + n);
 		pieces++;
 		done += n;
 	}
 	free(piece);
 	return r ? r : pieces;
+}
+
+int bf_segment_skip(uint8_t *frame, size_t len, size_t n)
+{
+	struct bf_frame f;
+
+	bf_frame_read(frame, len, &f);
+	if (!f.tcp || n > f.payload_len)
+		return -EINVAL;
+	f.payload_len -= n;
+	memmove(frame + f.payload_off, frame + f.payload_off + n, f.payload_len);
+	bf_put32(frame + f.l4_off + 4, f.seq + (uint32_t)n);
+	write_headers(frame, &f, f.payload_len, 0);
+	return (int)(f.payload_off + f.payload_len);
 }

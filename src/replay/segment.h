@@ -18,4 +18,10 @@
 int bf_segment_cut(const uint8_t *frame, size_t len, size_t most,
 		   int (*fn)(void *arg, const uint8_t *frame, size_t len), void *arg);
 
+/*
+ * Takes the first n bytes of the payload away, in place, as a sender does that knows them to
+ * have arrived. n: at most the payload's length. The new length, or -EINVAL as above.
+ */
+int bf_segment_skip(uint8_t *frame, size_t len, size_t n);
+
 #endif

@@ -245,6 +245,41 @@ static void what_cannot_be_cut(void **state)
 	free(b);
 }
 
+static void beginnings_are_skipped(void **state)
+{
+	static const struct shape shapes[] = {
+		{4, 0, 0, BF_TCP_ACK | BF_TCP_FIN, 1001, 0xfffffff0},
+		{4, 1, 8, BF_TCP_ACK, 1001, 5},
+		{6, 0, 16, BF_TCP_ACK | BF_TCP_PSH, 1001, 5},
+	};
+	struct bf_frame before, f;
+	uint8_t *b, *whole;
+	size_t len;
+	int n;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(shapes) / sizeof(shapes[0]); i++) {
+		for (size_t skip = 0; skip <= 1001; skip += 91) {
+			whole = frame_of(&shapes[i], &len);
+			b = frame_of(&shapes[i], &len);
+			bf_frame_read(b, len, &before);
+			n = bf_segment_skip(b, len, skip);
+			assert_int_equal(n, len - skip);
+			bf_frame_read(b, (size_t)n, &f);
+			assert_true(f.tcp);
+			assert_int_equal(f.payload_len, 1001 - skip);
+			assert_int_equal(f.seq, (uint32_t)(before.seq + skip));
+			assert_int_equal(f.tcp_flags, before.tcp_flags);
+			assert_memory_equal(b + f.payload_off, whole + f.payload_off + skip,
+					    f.payload_len);
+			check_checksums(b, (size_t)n, &f);
+			assert_int_equal(bf_segment_skip(b, (size_t)n, f.payload_len + 1), -EINVAL);
+			free(b);
+			free(whole);
+		}
+	}
+}
+
 /* Whatever comes, nothing is read past its end. */
 static void noise(void **state)
 {
@@ -327,9 +362,9 @@ static void held_packets_hear(void **state)
 	struct bf_held *out, *h;
 
 	(void)state;
-	assert_int_equal(bf_held_add(&list, (const uint8_t *)"frame", 5, &f, 1, &out), 0);
+	assert_int_equal(bf_held_add(&list, (const uint8_t *)"frame", 5, &f, 1, &h, &out), 0);
 	assert_null(out);
-	h = list.first;
+	assert_ptr_equal(h, list.first);
 	/* The other side's data, in order and behind a gap; sequence numbers wrap. */
 	g = packet(1, BF_TCP_ACK, 0xffffff00, 1, 0x200);
 	bf_held_heard(&list, &g);
@@ -364,7 +399,8 @@ static void held_packets_are_bounded(void **state)
 	(void)state;
 	for (uint32_t i = 0; i <= BF_HELD_MAX; i++) {
 		f.seq = i;
-		assert_int_equal(bf_held_add(&list, (const uint8_t *)"frame", 5, &f, 1, &out), 0);
+		assert_int_equal(bf_held_add(&list, (const uint8_t *)"frame", 5, &f, 1, &h, &out),
+				 0);
 		assert_true(!out == (i < BF_HELD_MAX));
 	}
 	assert_int_equal(out->f.seq, 0);
@@ -444,10 +480,15 @@ static void latencies_are_the_captures(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(pieces_are_right),	      cmocka_unit_test(a_length_of_zero),
-		cmocka_unit_test(what_cannot_be_cut),	      cmocka_unit_test(noise),
-		cmocka_unit_test(the_ack_is_replaced),	      cmocka_unit_test(held_packets_hear),
-		cmocka_unit_test(held_packets_are_bounded),   cmocka_unit_test(refused_connections),
+		cmocka_unit_test(pieces_are_right),
+		cmocka_unit_test(a_length_of_zero),
+		cmocka_unit_test(what_cannot_be_cut),
+		cmocka_unit_test(beginnings_are_skipped),
+		cmocka_unit_test(noise),
+		cmocka_unit_test(the_ack_is_replaced),
+		cmocka_unit_test(held_packets_hear),
+		cmocka_unit_test(held_packets_are_bounded),
+		cmocka_unit_test(refused_connections),
 		cmocka_unit_test(latencies_are_the_captures),
 	};
 
