@@ -41,7 +41,7 @@ LIB_OBJ   := $(LIB_SRC:src/%.c=$(BUILD)/obj/%.o)
 PURE_OBJ  := $(filter $(BUILD)/obj/base/% $(BUILD)/obj/match/% $(BUILD)/obj/policy/% $(BUILD)/obj/ids/% \
 	$(BUILD)/obj/observe/% $(BUILD)/obj/agent/config.o $(BUILD)/obj/agent/endpoint_json.o \
 	$(BUILD)/obj/agent/endpoints.o $(BUILD)/obj/agent/policies.o $(BUILD)/obj/agent/sources.o \
-	$(BUILD)/obj/cli/args.o $(BUILD)/obj/cli/output.o $(BUILD)/obj/cli/endpoint_file.o \
+	$(BUILD)/obj/cli/args.o $(BUILD)/obj/cli/output.o \
 	$(BUILD)/obj/replay/frame.o $(BUILD)/obj/replay/segment.o $(BUILD)/obj/replay/held.o \
 	$(BUILD)/obj/replay/clock.o $(BUILD)/obj/replay/refused.o,$(LIB_OBJ))
 BINS      := $(if $(wildcard src/cli/main.c),$(BUILD)/bin/bpfast) \

@@ -301,7 +301,8 @@ static const struct bf_option explain_options[] = {
 	{"http", 0, "'METHOD TARGET'", false, "a request, such as 'GET /index.html'"},
 	{"header", 0, "'NAME: VALUE'", true, "a header of the request"},
 	{"filename", 'f', "FILE", true, "ask these policies instead of those in force, offline"},
-	{"endpoint-file", 0, "FILE", false, "with -f: what `endpoint list -o json` printed"},
+	{"endpoint-file", 0, "FILE", false,
+	 "with -f: what `endpoint list -o json` or kubectl printed"},
 	{NULL, 0, NULL, false, NULL},
 };
 
