@@ -44,6 +44,16 @@ def tcp(source, sport, destination, dport, seq, ack, flags, data=b"", options=b"
     return ip(source, destination, 6, summed(6, body, 16))
 
 
+def fragments(packet, size):
+    """An IPv4 packet in fragments of `size` bytes of payload, a multiple of 8."""
+    head, payload = packet[:20], packet[20:]
+    for at in range(0, len(payload), size):
+        more = 0x2000 if at + size < len(payload) else 0
+        part = payload[at : at + size]
+        h = head[:2] + struct.pack("!HHH", 20 + len(part), 7, more | at // 8) + head[8:10] + b"\0\0" + head[12:]
+        yield h[:10] + struct.pack("!H", checksum(h)) + h[12:] + part
+
+
 def udp(source, sport, destination, dport, data):
     return ip(source, destination, 17, summed(17, struct.pack("!HHHH", sport, dport, 8 + len(data), 0) + data, 6))
 

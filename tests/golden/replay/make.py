@@ -7,7 +7,7 @@ import struct
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from frames import ACK, FIN, PSH, Capture, Talk, arp_request, echo, ethernet, get, ok, tcp, udp  # noqa: E402
+from frames import ACK, FIN, PSH, RST, Capture, Talk, arp_request, echo, ethernet, fragments, get, ok, tcp, udp  # noqa: E402
 
 WEB, CART, STRANGER, NODE = "10.0.0.2", "10.0.0.3", "10.0.0.9", "10.0.0.1"
 WEB6, CART6 = "fd00::2", "fd00::3"
@@ -185,11 +185,59 @@ def odd_packets():
     return c.pcap()
 
 
+def said_otherwise():
+    c = Capture()
+    t = talk(c, 40000)
+    good, evil = get("/api/v1/items"), get("/admin/secrets")
+    t.ask(good[:20])
+    c.add(t.packet(0, PSH | ACK, evil[:20], t.seq[0] - 20))  # the same place, other bytes
+    t.ask(good[20:]).answer(ok()).close()
+    return c.pcap()
+
+
+def ports_again():
+    c = Capture()
+    t = talk(c, 40000).ask(get("/admin")).answer(ok())
+    c.add(t.packet(0, RST | ACK))
+    t = Talk(c, CART, WEB, 40000)
+    t.seq = [70_000_000, 90_000_000]
+    t.open().ask(get("/api/v1/items")).answer(ok()).close()
+    return c.pcap()
+
+
+def smuggling():
+    c = Capture()
+    hidden = get("/admin")
+    requests = [
+        get("/api/1", "Transfer-Encoding: chunked", method="PUT", body=b"0\r\n\r\n" + hidden),
+        get("/api/2", f"Content-Length: {len(hidden)}", "Content-Length: 0", method="PUT") + hidden,
+        b"PUT /api/3 HTTP/1.1\r\nHost: web\r\nTransfer-Encoding : chunked\r\n\r\n0\r\n\r\n" + hidden,
+        b"PUT /api/4 HTTP/1.1\r\nHost: web\r\nX: y\nContent-Length: 0\r\n\r\n" + hidden,
+        get("/api/5", "Transfer-Encoding: chunked", method="PUT") + b"5;x\r\nabcde\r\n-1\r\n\r\n" + hidden,
+    ]
+    for i, request in enumerate(requests):
+        talk(c, 40000 + i).ask(request).answer(ok()).close()
+    return c.pcap()
+
+
+def in_fragments():
+    c = Capture()
+    for part in fragments(udp(CART, 50000, WEB, 53, b"q" * 100), 40):
+        c.add(ethernet(part))
+    for part in reversed(list(fragments(udp(STRANGER, 50000, WEB, 53, b"q" * 100), 40))):
+        c.add(ethernet(part))  # the ports come last
+    t = talk(c, 40000)
+    for part in fragments(t.packet(0, PSH | ACK, get("/admin"))[14:], 32):
+        c.add(ethernet(part))
+    return c.pcap()
+
+
 CASES = {
     "allowed": allowed, "denied": denied, "split-request": split, "pipelined": pipelined, "upload": upload, "ipv6": ipv6,
     "vlan": vlan, "network-policy": network_policy, "two-pods": two_pods, "super-packet": super_packet, "pcapng": pcapng,
     "tls": tls, "reordered": reordered, "midstream": midstream, "audit": audit, "node": node, "kubernetes": kubernetes,
-    "odd-packets": odd_packets,
+    "odd-packets": odd_packets, "said-otherwise": said_otherwise, "ports-again": ports_again, "smuggling": smuggling,
+    "in-fragments": in_fragments,
 }  # fmt: skip
 
 
