@@ -175,6 +175,9 @@ static int offer(struct bf_replay *r, const uint8_t *frame, size_t len, const st
 			o->cut = true;
 			o->went = second.went;
 		}
+		/* What the first hook let through did not arrive. */
+		if (second.reason)
+			o->cut = false;
 		o->refused |= second.refused;
 	}
 	return 0;
