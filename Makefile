@@ -51,11 +51,7 @@ UNIT      := $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(wildcard tests/un
 BPF_TESTS := $(patsubst tests/bpf/%.c,$(BUILD)/tests/bpf/%,$(wildcard tests/bpf/test_*.c))
 BPF_SHARED := $(patsubst tests/bpf/%.c,$(BUILD)/tests/bpf/%.o,$(filter-out tests/bpf/test_%,$(wildcard tests/bpf/*.c)))
 
-<<<<<<< HEAD
-.PHONY: all help deps check-tools unit test-unit test-bpf test-e2e test demo bench bench-loss format check-format clean install soak
-=======
-.PHONY: all help deps check-tools unit test-unit test-bpf test-e2e test-kernels test-kernels-core test demo bench format check-format clean install
->>>>>>> 2b220f8 (Boot Linux 6.1 and 6.12 in the tests)
+.PHONY: all help deps check-tools unit test-unit test-bpf test-e2e test demo bench bench-loss format check-format clean install soak test-kernels test-kernels-core
 .DELETE_ON_ERROR:
 .SECONDARY:
 
