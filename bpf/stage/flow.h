@@ -185,12 +185,26 @@ static int flow_timer(void *map, struct bpfast_flow_key *key, struct bpfast_flow
  * for flows without a timer of their own (a burst of new flows can outrun the
  * kernel's allocator of timers; seen on 6.18), and when the table is full.
  */
+/* What is acknowledged goes back to the pool; and, where that is not enough, what is stuck. */
+static __always_inline void chunks_make_room(struct bpfast_flow *flow,
+					     const struct bpfast_flow_key *key)
+{
+	__u32 zero = 0;
+	struct bpfast_control *control = bpf_map_lookup_elem(&bpfast_control, &zero);
+	struct bpfast_metrics *metrics = bpf_map_lookup_elem(&bpfast_metrics, &zero);
+
+	chunks_reclaim(flow, key);
+	if (control && metrics && chunks_pressed(key, control->retain_share))
+		chunks_evict(flow, key, metrics);
+}
+
 static long sweep_flow(void *map, struct bpfast_flow_key *key, struct bpfast_flow *flow,
 		       __u32 *left)
 {
 	if (!flow_expire(map, key, flow))
 		return 0;
-	chunks_reclaim(flow, key);
+	if (flow->held)
+		chunks_make_room(flow, key);
 	if (flow->flags & BPFAST_FF_NO_TIMER)
 		*left = 1;
 	return 0;

@@ -53,18 +53,20 @@ static __always_inline void chunk_give(__u32 link, struct bpfast_chunk *chunk, _
 }
 
 /*
- * Takes a chunk for an endpoint's flow. Returns index + 1; 0: the pool is empty
- * or the endpoint has its share.
+ * Takes a chunk for an endpoint's flow that has `mine` already. Returns index + 1; 0: the
+ * pool is empty, the endpoint has its share, or the flow its part of what is left.
  */
-ARENA_GLOBAL __u32 chunk_take(__u32 endpoint, __u32 tag, __u32 share)
+ARENA_GLOBAL __u32 chunk_take(__u32 endpoint, __u32 tag, __u32 share, __u32 mine)
 {
 	__u32 zero = 0, index = 0, *held = bpf_map_lookup_elem(&bpfast_held, &endpoint);
 	struct bpfast_pool *pool = bpf_map_lookup_elem(&bpfast_pool, &zero);
 	struct bpfast_chunk *chunk;
+	__u32 used;
 
 	if (!held || !pool)
 		return 0;
-	if (__sync_fetch_and_add(held, 1) >= share)
+	used = __sync_fetch_and_add(held, 1);
+	if (used >= share || (mine >= 2 && mine > (share - used) / BPFAST_FLOW_SHARE))
 		goto none;
 	if (bpf_map_pop_elem(&bpfast_free, &index)) {
 		/* None came back yet: one that was never taken. */
@@ -220,6 +222,39 @@ static __noinline int chunks_reclaim(struct bpfast_flow *flow, const struct bpfa
 	if (!flow->held || stream_try(&flow->client))
 		return 0;
 	chunks_acked(flow, key, stream_acked(flow));
+	stream_release(&flow->client);
+	return 0;
+}
+
+/* How full an endpoint's share may be before connections that are stuck make room. */
+static __always_inline int chunks_pressed(const struct bpfast_flow_key *key, __u32 share)
+{
+	__u32 endpoint = key->endpoint, *held = bpf_map_lookup_elem(&bpfast_held, &endpoint);
+
+	return held && *held > share - share / 4;
+}
+
+/*
+ * A flow whose oldest kept bytes nobody has acknowledged for long, while others need the
+ * room: it is refused. What it may have sent ahead cannot be judged any more.
+ */
+static __noinline int chunks_evict(struct bpfast_flow *flow, const struct bpfast_flow_key *key,
+				   struct bpfast_metrics *metrics)
+{
+	__u32 now = (__u32)(bpf_ktime_get_coarse_ns() >> 30);
+	struct bpfast_chunk *first;
+
+	if (!chunks_of(flow) || stream_own(&flow->client))
+		return 0;
+	first = chunk_at(chunks_of(flow));
+	if (first && first->owner == chunk_tag(key) &&
+	    now - first->taken >= BPFAST_RETAIN_STUCK_S) {
+		chunks_give(flow->held, key);
+		flow->held = 0;
+		flow->reason = BPFAST_R_RETAIN_FULL;
+		__sync_fetch_and_or(&flow->flags, BPFAST_FF_DENIED | BPFAST_FF_RESET);
+		metrics->retained_evicted++;
+	}
 	stream_release(&flow->client);
 	return 0;
 }

@@ -105,6 +105,8 @@ struct retain {
 	__u32 endpoint; /* slot */
 	__u32 share; /* of the pool, chunks */
 	__u32 most; /* chunks that the flow may hold */
+	__u32 ahead; /* the bytes lie ahead of a gap */
+	__u32 now; /* nanoseconds >> 30 */
 	__u32 base; /* sequence number of the payload's first byte */
 	__u32 seq, end; /* the stream's bytes seq..end of the packet in hand */
 	__u32 prev, cur; /* where in the list: links */

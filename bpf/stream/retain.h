@@ -29,6 +29,8 @@ static __always_inline struct retain *retain_of(struct hook *h, struct bpfast_fl
 	r->endpoint = h->endpoint->slot;
 	r->share = h->control->retain_share;
 	r->most = BPFAST_FLOW_CHUNKS;
+	r->ahead = 0;
+	r->now = (__u32)(flow->seen_ns >> 30); /* of this packet, or nearly */
 	r->base = h->scratch->pkt.seq;
 	r->seq = r->base + from;
 	r->end = r->base + to;
@@ -144,10 +146,14 @@ static __always_inline struct bpfast_chunk *retain_insert(struct retain *r)
 
 	if (first && first->count >= r->most)
 		return 0;
-	link = chunk_take(r->endpoint, r->tag, r->share);
+	/* What fills a gap always goes first: else what is kept behind the gap stays for ever. */
+	link = chunk_take(r->endpoint, r->tag, r->share,
+			  first && (r->ahead || seq_diff(first->seq, r->seq) < 0) ? first->count
+										  : 0);
 	chunk = chunk_at(link);
 	if (!chunk)
 		return 0;
+	chunk->taken = r->now;
 	chunk->next = r->cur;
 	if (prev) {
 		prev->next = link;
@@ -261,7 +267,7 @@ static __always_inline int retain_first(struct __sk_buff *skb, struct hook *h, s
 	__u32 n = r->end - r->seq;
 
 	if (!r->first)
-		r->first = chunk_take(r->endpoint, r->tag, r->share);
+		r->first = chunk_take(r->endpoint, r->tag, r->share, 0);
 	else if (!(r->first & CHUNK_SPARE))
 		return -1;
 	r->first &= ~CHUNK_SPARE;
@@ -270,6 +276,7 @@ static __always_inline int retain_first(struct __sk_buff *skb, struct hook *h, s
 	if (!chunk || chunk->owner != r->tag)
 		return -1;
 	chunk->seq = r->seq;
+	chunk->taken = r->now;
 	if (n - 1 >= BPFAST_CHUNK_BYTES)
 		return -1;
 	if (bpf_skb_load_bytes(skb, h->scratch->pkt.payload_off + (r->seq - r->base), chunk->data,
@@ -295,6 +302,7 @@ static __noinline __u32 retain_add(struct __sk_buff *skb, struct hook *h, struct
 	/* What lies ahead of a gap leaves room for what fills the gap. Without it the server
 	 * could never acknowledge either, and nothing would ever be given back. */
 	if (seq_diff(r->base, flow->client.next) > 0) {
+		r->ahead = 1;
 		r->most -= BPFAST_FILL_CHUNKS;
 		r->share -= r->share / 8;
 	}

@@ -42,6 +42,12 @@
 #define BPFAST_FILL_CHUNKS 64
 /* What one endpoint's flows may hold together: this part of the pool. */
 #define BPFAST_ENDPOINT_SHARE 4
+/* A flow may take another chunk while it has at most this part of what is left of the share: so
+ * many that hoard leave room for the next. The first two are free of that. */
+#define BPFAST_FLOW_SHARE 8
+/* When three quarters of a share are in use, connections whose bytes were not acknowledged for
+ * as long are reset; seconds. */
+#define BPFAST_RETAIN_STUCK_S 30
 /* Bytes of a request or response head. */
 #define BPFAST_HEAD_MAX 32768
 /* Bytes of a whole prepared HTTP denial (head and body). */

@@ -32,6 +32,7 @@ struct bpfast_metrics {
 	__u64 records_written;
 	__u64 records_limited; /* not written: nobody observes and the rate is over the limit */
 	__u64 records_lost; /* not written: the ring was full */
+	__u64 retained_evicted; /* connections reset to have room in the retention pool */
 	__u64 helper_errors;
 };
 

@@ -22,11 +22,13 @@ struct bpfast_chunk {
 	__u16 count; /* chunks in the list; kept in the first only */
 	__u16 endpoint; /* slot: to whose share it counts */
 	__u16 pad;
+	__u32 taken; /* when its first byte was kept: nanoseconds >> 30, CLOCK_MONOTONIC */
+	__u32 pad2;
 	__u8 data[BPFAST_CHUNK_BYTES];
 	__u8 slack[8]; /* so that a word may be read at the last byte */
 };
 
-static_assert(sizeof(struct bpfast_chunk) == 32 + BPFAST_CHUNK_BYTES, "chunk");
+static_assert(sizeof(struct bpfast_chunk) == 40 + BPFAST_CHUNK_BYTES, "chunk");
 
 /* bpfast_pool: one element. */
 struct bpfast_pool {

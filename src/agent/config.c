@@ -43,7 +43,7 @@ static const struct option options[] = {
 	 "connections followed at once (default 131072)"},
 	{"arena-mib", NUMBER, AT(arena_mib), 1, 1024, "N",
 	 "MiB for policy tables, a power of two (default 32)"},
-	{"retain-mib", NUMBER, AT(retain_mib), 1, 4096, "N",
+	{"retain-mib", NUMBER, AT(retain_mib), 8, 4096, "N",
 	 "MiB for stream bytes that are not acknowledged yet (default 32)"},
 	{"records", NUMBER, AT(records), 1, 16777216, "N",
 	 "flow records kept in memory (default 65536)"},

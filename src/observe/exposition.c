@@ -110,6 +110,9 @@ static void tables(struct bf_text *t, const struct bpfast_metrics *m,
 	    (uint64_t)s->chunks_used * BPFAST_CHUNK_BYTES);
 	one(t, "retained_limit_bytes", "gauge", "Bytes of the retention pool.",
 	    (uint64_t)s->chunks_max * BPFAST_CHUNK_BYTES);
+	one(t, "retained_evicted_total", "counter",
+	    "Connections reset because nobody acknowledged their bytes while room was short.",
+	    m->retained_evicted);
 	one(t, "attached_endpoints", "gauge", "Interfaces with our hooks.", s->endpoints_used);
 	one(t, "attached_endpoints_limit", "gauge", "Interfaces that can have our hooks.",
 	    s->endpoints_max);

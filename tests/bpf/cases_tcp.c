@@ -429,10 +429,11 @@ static void room_to_fill(void **state)
 	(void)state;
 	memset(kilo, 'x', sizeof(kilo));
 	policy(WEB);
-	/* First of an endpoint's share, then of what one flow may hold. */
+	/* First of an endpoint's share, of which one flow gets an eighth of what is left; then of
+	 * what one flow may hold. */
 	for (int i = 0; i < 2; i++) {
 		struct talk t = TALK(.client_port = (uint16_t)(50000 + i));
-		uint32_t before = chunks_held(), lost, room = i ? AHEAD_CHUNKS : 56;
+		uint32_t before = chunks_held(), lost, room = i ? AHEAD_CHUNKS : 7;
 
 		control()->retain_share = i ? CHUNKS : 64;
 		talk_open(&t);
@@ -442,7 +443,7 @@ static void room_to_fill(void **state)
 		/* The head is kept in one already. */
 		for (; room > 1; room--, t.client_seq += 1024)
 			FORWARDED(CLIENT(&t, .data = ((struct bytes){kilo, 1024})));
-		EXPECT(chunks_held() - before == (i ? AHEAD_CHUNKS : 56));
+		EXPECT(chunks_held() - before == (i ? AHEAD_CHUNKS : 7));
 		DROPPED(CLIENT(&t, .data = ((struct bytes){kilo, 1024})), RETAIN_FULL);
 		FORWARDED(CLIENT(&t, .seq = lost, .data = B("fffff\r\n")));
 		FORWARDED(CLIENT(&t, .data = ((struct bytes){kilo, 1024})));
@@ -481,6 +482,39 @@ static void no_room(void **state)
 		else
 			DROPPED(CLIENT(&t, .data = B(GET)), RETAIN_FULL);
 	}
+}
+
+/* Connections that hoard leave room for others, and when room is short they go. */
+static void hoarders(void **state)
+{
+	char kilo[1024];
+	struct talk t;
+
+	(void)state;
+	memset(kilo, 'x', sizeof(kilo));
+	policy(WEB);
+	control()->retain_share = 64;
+	for (uint16_t i = 0; i < 40; i++) {
+		t = TALK(.client_port = (uint16_t)(50000 + i));
+		talk_open(&t);
+		t.client_seq += 4;
+		while (CLIENT(&t, .data = ((struct bytes){kilo, 1024}))->forwarded)
+			t.client_seq += 1024;
+	}
+	EXPECT(chunks_held() > 48 && chunks_held() < 60);
+	t = TALK();
+	talk_open(&t);
+	FORWARDED(client_says(&t, GET));
+	FORWARDED(server_says(&t, REPLY));
+	FORWARDED(CLIENT(&t));
+	/* As if half a minute had passed without an acknowledgement: the next who finds no room
+	 * has the table swept. */
+	chunks_age(40);
+	nap(1100); /* one sweep a second */
+	t = TALK(.client_port = 50000, .client_seq = 1001 + 4 + 100000, .server_seq = 70001);
+	DROPPED(CLIENT(&t, .data = ((struct bytes){kilo, 1024})), RETAIN_FULL);
+	nap(200);
+	EXPECT(chunks_held() < 48);
 }
 
 /* Another CPU holds the stream and does not let go. */
@@ -637,6 +671,7 @@ int cases_tcp(void)
 		CASE(gap_in_chunks),
 		CASE(room_to_fill),
 		CASE(no_room),
+		CASE(hoarders),
 		CASE(busy),
 		CASE(mp_capable),
 		CASE(mp_join),

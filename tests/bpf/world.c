@@ -177,6 +177,20 @@ uint32_t chunks_held(void)
 	return held;
 }
 
+void chunks_age(uint32_t seconds)
+{
+	int fd = bpf_map__fd(w.skel->maps.bpfast_chunk);
+	struct bpfast_chunk chunk;
+
+	for (uint32_t i = 0; i < CHUNKS; i++) {
+		assert_int_equal(bpf_map_lookup_elem(fd, &i, &chunk), 0);
+		if (!chunk.owner)
+			continue;
+		chunk.taken -= seconds;
+		assert_int_equal(bpf_map_update_elem(fd, &i, &chunk, BPF_ANY), 0);
+	}
+}
+
 static void drain_taps(void)
 {
 	uint8_t trash[64];

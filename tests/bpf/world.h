@@ -25,7 +25,7 @@
 #include "packet.h"
 
 #define FLOWS 256 /* the flow table of this world */
-#define CHUNKS 1024 /* its retention pool */
+#define CHUNKS 8192 /* its retention pool */
 
 enum way { FROM_POD, TO_POD };
 
@@ -85,6 +85,8 @@ void nap(unsigned int milliseconds);
 size_t flow_count(void);
 /* Chunks of the retention pool that the pod's flows hold. */
 uint32_t chunks_held(void);
+/* As if they had been kept so many seconds earlier. */
+void chunks_age(uint32_t seconds);
 /* The flow with these ports on the pod's side and the other; fails where there is none. */
 void flow_get(bool v6, uint16_t pod_port, uint16_t other_port, struct bpfast_flow *out);
 void flow_put(bool v6, uint16_t pod_port, uint16_t other_port, const struct bpfast_flow *flow);
