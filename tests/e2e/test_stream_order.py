@@ -119,12 +119,19 @@ def hoard(c):
         c.put(at, bytes(14000), gso=1400)
 
 
+def islands(c):
+    """Single bytes, none of which touches another."""
+    for at in range(70, 500, 2):
+        c.put(at, b"x")
+
+
 @pytest.mark.parametrize("version", [4, 6])
-def test_much_ahead_of_a_gap(room, version):
-    """Behind it, an allowed request that is lost must not be forgotten."""
+@pytest.mark.parametrize("what", [hoard, islands])
+def test_much_ahead_of_a_gap(room, version, what):
+    """Before it, an allowed request that is lost must not be forgotten."""
 
     def attack(s):
-        hoard(s.c.open())
+        what(s.c.open())
         s.c.put(0, s.good, bad=1).put(0, s.evil)
 
     fire(room, attack, {DIFFERS, FULL, DENIED}, version)
