@@ -120,8 +120,8 @@ def hoard(c):
 
 
 def islands(c):
-    """Single bytes, none of which touches another."""
-    for at in range(70, 500, 2):
+    """Single bytes, none of which touches another: more pieces than a flow may keep."""
+    for at in range(70, 1300, 2):
         c.put(at, b"x")
 
 
