@@ -12,6 +12,7 @@ import subprocess
 
 import pytest
 from lab.node import BIN, ROOT
+from lab.wait import SLOW
 
 GOLDEN = os.path.join(ROOT, "tests", "golden", "replay")
 CASES = sorted(os.path.dirname(p).rsplit("/", 1)[1] for p in glob.glob(f"{GOLDEN}/*/args"))
@@ -34,7 +35,7 @@ frames = load("frames")
 def replay(*args, cwd=None, input=None, wrap=()):
     command = [*wrap, f"{BIN}/bpfast", "replay", *[str(a) for a in args]]
     env = dict(os.environ, TZ="UTC")
-    return subprocess.run(command, cwd=cwd, input=input, capture_output=True, timeout=30, env=env, check=False)
+    return subprocess.run(command, cwd=cwd, input=input, capture_output=True, timeout=30 * SLOW, env=env, check=False)
 
 
 def done(*args, **kw):

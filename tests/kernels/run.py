@@ -25,6 +25,7 @@ KERNELS = ["6.1", "6.12"]
 PYTEST = "BPFAST_LAB_SLOW=4 /usr/bin/python3 -m pytest -q --color=no -p no:cacheprovider"
 # One agent each: the verifier takes the better part of a minute here.
 SKELETON = "tests/e2e/test_skeleton.py -k '{hook}-ipv4'"
+REPLAY = "tests/e2e/test_replay.py -k 'golden and (pipelined or super)'"
 HTTP = "tests/e2e/test_http.py -k 'keep_alive or pipelined or (test_table and 4-echo)'"
 
 
@@ -46,7 +47,7 @@ def core(kernel):
 def everything(kernel):
     jobs = [bpf("test_budget", 120), bpf("test_pod", 240)]
     jobs += [bpf(n, 400) for n in ("test_datapath", "test_datapath_arena", "test_datapath_crash", "test_datapath_hooks")]
-    jobs += [e2e("skeleton", SKELETON.format(hook="clsact"), 300), e2e("http", HTTP, 300)]
+    jobs += [e2e("skeleton", SKELETON.format(hook="clsact"), 300), e2e("http", HTTP, 300), e2e("replay", REPLAY, 300)]
     if kernel != KERNELS[0]:
         jobs.append(e2e("skeleton with TCX", SKELETON.format(hook="tcx"), 300))
     return jobs
