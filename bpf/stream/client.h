@@ -187,10 +187,15 @@ static __always_inline int client_ahead(struct __sk_buff *skb, struct hook *h,
 	struct packet *pkt = &h->scratch->pkt;
 	__u32 reason;
 
-	/* Where a FIN stands in what is not known yet, it might end a head. Behind another SYN
-	 * it may be of another connection, which the server has not begun yet. */
-	if (!pkt->payload_len || pkt->tcp_flags & TCP_FIN || flow->server.other_syn)
+	/* Where a FIN stands in what is not known yet, it might end a head: in mode audit it may.
+	 * Behind another SYN it may be of another connection, which the server has not begun yet. */
+	if ((pkt->tcp_flags & TCP_FIN && !(flow->flags & BPFAST_FF_AUDIT)) ||
+	    flow->server.other_syn)
 		return BPFAST_R_TCP_GAP;
+	if (pkt->tcp_flags & TCP_FIN)
+		flow_mark(h, flow, BPFAST_FF_FIN_FROM_CLIENT);
+	if (!pkt->payload_len)
+		return BPFAST_R_NONE;
 	/* A gap is where nothing is kept. A segment that waits for its answer is kept and did not go:
 	 * nothing may pass it. */
 	if (chunks_of(flow) && retain_has(h, flow, flow->client.next - pkt->seq))
@@ -360,6 +365,17 @@ static __always_inline int client_ack(struct hook *h, struct bpfast_flow *flow)
 	return forward(h);
 }
 
+/* Mode audit, and nothing is judged any more: nothing has to be kept. */
+static __noinline int client_opaque(struct hook *h, struct bpfast_flow *flow)
+{
+	if (flow->held && !stream_own(&flow->client)) {
+		chunks_give(flow->held, &h->scratch->key);
+		flow->held = 0;
+		stream_release(&flow->client);
+	}
+	return forward(h);
+}
+
 /* The initiator's segments: requests. */
 static __noinline int stream_client(struct __sk_buff *skb, struct hook *h, struct bpfast_flow *flow)
 {
@@ -373,7 +389,7 @@ static __noinline int stream_client(struct __sk_buff *skb, struct hook *h, struc
 		return forward(h);
 	}
 	if (flow->flags & BPFAST_FF_OPAQUE)
-		return forward(h);
+		return client_opaque(h, flow);
 	if (!(pkt->tcp_flags & TCP_ACK))
 		return refuse(h, flow, BPFAST_R_TCP_FLAGS);
 	/* An urgent pointer takes a byte out of what the server reads, whichever packet brings it. */
