@@ -15,13 +15,13 @@
 #include "packet.h"
 #include "requests.h"
 
-#define POLICY(name, port, on_deny)                                                                \
+#define POLICY(name, port, what)                                                                   \
 	"apiVersion: bpfast.io/v1alpha1\n"                                                         \
 	"kind: PayloadPolicy\n"                                                                    \
 	"metadata: {name: " name ", namespace: shop}\n"                                            \
 	"spec:\n"                                                                                  \
 	"  endpointSelector: {matchLabels: {app: web}}\n"                                          \
-	"  onDeny: " on_deny "\n"                                                                  \
+	"  " what "\n"                                                                             \
 	"  ingress:\n" RULES(port) "  egress:\n" RULES(port)
 #define RULES(port)                                                                                \
 	"  - toPorts:\n"                                                                           \
@@ -29,8 +29,9 @@
 	"      rules:\n"                                                                           \
 	"        http:\n" REQUESTS_RULES
 
-const char corpus_policy[] = POLICY("web", "80", "reply") "---\n" POLICY(
-	"web-reset", "81", "reset") "---\n" POLICY("web-drop", "82", "drop");
+const char corpus_policy[] = POLICY("web", "80", "onDeny: reply") "---\n" POLICY(
+	"web-reset", "81", "onDeny: reset") "---\n" POLICY("web-drop", "82", "onDeny: drop");
+const char corpus_audit_policy[] = POLICY("web-audit", "83", "mode: audit");
 
 #define GET "GET /ok" H
 #define BAD "GET /no" H

@@ -23,9 +23,11 @@ struct corpus {
 };
 
 /* The port tells what is done on denial. */
-enum { PORT_REPLY = 80, PORT_RESET = 81, PORT_DROP = 82 };
+enum { PORT_REPLY = 80, PORT_RESET, PORT_DROP, PORT_AUDIT };
 
 extern const char corpus_policy[];
+/* For PORT_AUDIT alone: where a policy is enforced, one in mode audit permits nothing. */
+extern const char corpus_audit_policy[];
 
 void corpus_make(struct corpus *c);
 void corpus_free(struct corpus *c);

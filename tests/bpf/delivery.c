@@ -122,8 +122,9 @@ static void open_company(struct connection *c)
 	};
 	struct frame out;
 
-	c->company = TALK(.client_port = COMPANY_PORT, .client_seq = isn + 1,
-			  .server_seq = SERVER_ISN + 1);
+	c->company = TALK(.client_port = COMPANY_PORT,
+			  .server_port = c->how->port == PORT_AUDIT ? PORT_AUDIT : PORT_REPLY,
+			  .client_seq = isn + 1, .server_seq = SERVER_ISN + 1);
 	for (size_t i = 0; i < 3; i++) {
 		if (!put_through_as(c, &c->company, &shake[i], &out))
 			fail_msg("the other connection was not opened");
@@ -216,12 +217,17 @@ static void client_send(struct connection *c, const struct step *s)
 
 	if (c->how->fin && c->ref->clean && (size_t)s->off + s->len == c->stream->len)
 		seg.flags |= FIN;
-	if (!put_through(c, &seg, &out))
+	if (!put_through(c, &seg, &out)) {
+		if (c->how->port == PORT_AUDIT)
+			violated(c, VIOLATION_AUDIT);
 		return;
+	}
 	if (!lane_read(&out, &t)) {
 		violated(c, VIOLATION_FRAME);
 		return;
 	}
+	if (c->how->port == PORT_AUDIT && (t.flags != seg.flags || t.data_len != s->len))
+		violated(c, VIOLATION_AUDIT);
 	if (!(t.flags & RST)) {
 		receive(c, &t, s->off, s->len, s->lost);
 		return;
@@ -491,6 +497,10 @@ static const char *look(const struct connection *c, struct reference *ref, size_
 	struct bpfast_flow flow;
 
 	flow_get(c->talk.v6, c->talk.server_port, c->talk.client_port, &flow);
+	if (flow.flags & BPFAST_FF_OPAQUE) {
+		ref->opaque = true;
+		return NULL;
+	}
 	if (flow.requests > ref->heads) {
 		if (ref->heads == REQUESTS_MAX)
 			return "too many requests";
@@ -502,7 +512,7 @@ static const char *look(const struct connection *c, struct reference *ref, size_
 	return ref->messages > ref->heads ? "a message without a head" : NULL;
 }
 
-const char *reference_make(const struct stream *s, struct reference *ref)
+const char *reference_make(const struct stream *s, struct reference *ref, bool audit)
 {
 	static struct packaging how;
 	static struct connection c;
@@ -511,7 +521,8 @@ const char *reference_make(const struct stream *s, struct reference *ref)
 	size_t at;
 
 	packaging_plain(&how, 0, 1);
-	how.port = PORT_RESET; /* nothing is held until an earlier answer is there */
+	/* A reset is not held until an earlier answer is there. */
+	how.port = audit ? PORT_AUDIT : PORT_RESET;
 	memset(ref, 0, sizeof(*ref));
 	begin(&c, s, ref, &how, &out);
 	for (at = 0; at < s->len; at++) {
@@ -534,7 +545,8 @@ const char *reference_make(const struct stream *s, struct reference *ref)
 	ref->requests = out.requests;
 	memcpy(ref->said, out.said, sizeof(ref->said));
 	ref->fence = at;
-	ref->clean = !ref->denied && ref->messages && ref->end[ref->messages - 1] == s->len;
+	ref->clean = !ref->denied && !ref->opaque && ref->messages &&
+		     ref->end[ref->messages - 1] == s->len;
 	ref->sure = ref->denied ? ref->messages ? ref->end[ref->messages - 1] : 0 : s->len;
 	if (out.violation)
 		return violation_text(out.violation);

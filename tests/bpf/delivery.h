@@ -26,6 +26,7 @@ struct reference {
 	bool denied;
 	size_t fence; /* a server may have the bytes before it, not the one there */
 	size_t sure; /* and it gets at least these: the messages before a refused one, or all */
+	bool opaque; /* mode audit: what comes behind some byte is not judged */
 	bool clean; /* not denied, and ends where a message does */
 };
 
@@ -38,6 +39,7 @@ struct reference {
 	X(LESS, "the server lacks bytes that it may have")                                         \
 	X(BYTES, "bytes left that nobody sent there")                                              \
 	X(FRAME, "what left is not a well-formed segment")                                         \
+	X(AUDIT, "something was dropped or changed in mode audit")                                 \
 	X(AFTER, "data left behind the reset")                                                     \
 	X(RESET, "the reset is not for the place where the server is")                             \
 	X(TOLD, "the client was not told of the refusal")                                          \
@@ -70,8 +72,11 @@ struct outcome {
 typedef void (*delivery_tap)(bool to_pod, const struct frame *frame, bool forwarded);
 extern delivery_tap delivery_watch;
 
-/* Sends the stream a byte at a time, and answers at once. NULL, or what was wrong with that. */
-const char *reference_make(const struct stream *s, struct reference *ref);
+/*
+ * Sends the stream a byte at a time, and answers at once. NULL, or what was wrong with that.
+ * In mode audit it says other things.
+ */
+const char *reference_make(const struct stream *s, struct reference *ref, bool audit);
 
 enum violation deliver(const struct stream *s, const struct reference *ref,
 		       const struct packaging *p, struct outcome *out);

@@ -34,7 +34,8 @@ static bool accept(struct story *now, struct story *smaller, bool other_bytes)
 	if (time(NULL) > now->until)
 		return false;
 	if (other_bytes &&
-	    (!smaller->stream.len || reference_make(&smaller->stream, &smaller->ref)))
+	    (!smaller->stream.len ||
+	     reference_make(&smaller->stream, &smaller->ref, smaller->how.port == PORT_AUDIT)))
 		return false;
 	if (!goes_wrong(smaller, now->out.violation))
 		return false;
@@ -108,7 +109,7 @@ static bool plainer(struct story *now, struct story *try)
 		p->company &= what != 12;
 		p->resend_gso = what == 13 ? 0 : p->resend_gso;
 		p->answers = what == 11 ? ANSWERS_TOGETHER : p->answers;
-		p->port = what == 5 ? PORT_REPLY : p->port;
+		p->port = what == 5 && p->port != PORT_AUDIT ? PORT_REPLY : p->port;
 		for (size_t i = 0; i < p->steps; i++) {
 			p->step[i].gso = what == 6 ? 0 : p->step[i].gso;
 			p->step[i].old_ack &= what != 7;
@@ -266,7 +267,7 @@ static void write_down(struct story *now, const char *name, const char *what)
 	f = open_in(dir, "policy.yaml");
 	if (!f)
 		return;
-	fputs(corpus_policy, f);
+	fputs(now->how.port == PORT_AUDIT ? corpus_audit_policy : corpus_policy, f);
 	fclose(f);
 	write_capture(now, dir);
 	readme = open_in(dir, "README.md");
@@ -291,7 +292,8 @@ void failure_tell(const struct stream *s, const struct packaging *p, const char 
 
 	now.stream = *s;
 	now.how = *p;
-	if (reference_make(s, &now.ref) || !deliver(&now.stream, &now.ref, &now.how, &now.out)) {
+	if (reference_make(s, &now.ref, p->port == PORT_AUDIT) ||
+	    !deliver(&now.stream, &now.ref, &now.how, &now.out)) {
 		print_error("%s, %s: failed once, but not a second time\n", s->name, what);
 		return;
 	}

@@ -66,12 +66,10 @@ static void begin(struct packaging *p)
 
 void packaging_split(struct packaging *p, size_t len, size_t at, bool swapped)
 {
-	static const uint16_t ports[] = {PORT_REPLY, PORT_RESET, PORT_DROP};
-
 	begin(p);
 	p->v6 = at & 1;
 	p->egress = at & 2;
-	p->port = ports[at % 3];
+	p->port = (uint16_t)(PORT_REPLY + at / 4 % 3);
 	if (swapped)
 		put(p, STEP_SEND, at, len - at);
 	put(p, STEP_SEND, 0, at);
@@ -223,14 +221,13 @@ static void repeat(struct dice *d, struct packaging *p, size_t len)
 
 void packaging_random(struct packaging *p, const uint8_t *bytes, size_t len, uint64_t number)
 {
-	static const uint16_t ports[] = {PORT_REPLY, PORT_RESET, PORT_DROP};
 	struct dice d = {random_mix(number, 1) | 1};
 	size_t cut[CUTS_MAX], cuts, from = 0, acks, answers, n;
 
 	begin(p);
 	p->v6 = one_in(&d, 2);
 	p->egress = one_in(&d, 2);
-	p->port = ports[below(&d, 3)];
+	p->port = (uint16_t)(PORT_REPLY + below(&d, 3));
 	p->vlan = one_in(&d, 8);
 	p->timestamps = one_in(&d, 3);
 	p->fin = one_in(&d, 3);

@@ -479,7 +479,7 @@ static int setup(void **state)
 	world_reset(state);
 	policy(corpus_policy);
 	for (size_t i = 0; i < t.corpus.count; i++) {
-		const char *wrong = reference_make(&t.corpus.stream[i], &t.ref[i]);
+		const char *wrong = reference_make(&t.corpus.stream[i], &t.ref[i], false);
 
 		if (wrong) {
 			print_error("%s, a byte at a time: %s\n", t.corpus.stream[i].name, wrong);

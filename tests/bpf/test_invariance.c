@@ -113,27 +113,42 @@ static int teardown(void **state)
 	return world_leave(state);
 }
 
-static int each(void **state)
+static void take_references(bool audit)
 {
-	static bool made;
+	for (size_t i = 0; i < t.corpus.count; i++) {
+		const char *wrong = reference_make(&t.corpus.stream[i], &t.ref[i], audit);
+
+		if (wrong)
+			fail_msg("%s, a byte at a time: %s", t.corpus.stream[i].name, wrong);
+	}
+}
+
+/* Under one of the two policies. */
+static int begin(void **state, bool audit)
+{
+	static int now = -1;
 
 	world_reset(state);
-	if (!made) {
-		policy(corpus_policy);
-		for (size_t i = 0; i < t.corpus.count; i++) {
-			const char *wrong = reference_make(&t.corpus.stream[i], &t.ref[i]);
-
-			if (wrong)
-				fail_msg("%s, a byte at a time: %s", t.corpus.stream[i].name,
-					 wrong);
-		}
+	if (now != audit) {
+		policy(audit ? corpus_audit_policy : corpus_policy);
+		take_references(audit);
 	}
-	made = true;
+	now = audit;
 	t.failures = 0;
 	t.streams = 0;
 	memset(t.kind, 0, sizeof(t.kind));
 	memset(t.told_of, 0, t.corpus.count);
 	return 0;
+}
+
+static int enforced(void **state)
+{
+	return begin(state, false);
+}
+
+static int audited(void **state)
+{
+	return begin(state, true);
 }
 
 static void corpus_is_large(void **state)
@@ -194,13 +209,11 @@ static void every_split_in_two(void **state)
 	assert_no_difference();
 }
 
-static void random_packagings(void **state)
+static void at_random(uint64_t count, bool audit)
 {
 	static struct packaging p;
-	uint64_t count = number_from("BPFAST_INVARIANCE_PACKAGINGS", 100000),
-		 seed = number_from("BPFAST_INVARIANCE_SEED", (uint64_t)time(NULL)), done;
+	uint64_t seed = number_from("BPFAST_INVARIANCE_SEED", (uint64_t)time(NULL)), done;
 
-	(void)state;
 	print_message("BPFAST_INVARIANCE_SEED=%" PRIu64 " BPFAST_INVARIANCE_PACKAGINGS=%" PRIu64
 		      "\n",
 		      seed, count);
@@ -213,6 +226,8 @@ static void random_packagings(void **state)
 		if (!is_wanted(at))
 			continue;
 		packaging_random(&p, t.corpus.stream[at].bytes, t.corpus.stream[at].len, number);
+		if (audit)
+			p.port = PORT_AUDIT;
 		snprintf(what, sizeof(what), "seed %" PRIu64 ", packaging %" PRIu64, seed, done);
 		try(at, &p, what);
 	}
@@ -221,13 +236,32 @@ static void random_packagings(void **state)
 	assert_no_difference();
 }
 
+static uint64_t wanted_count(void)
+{
+	return number_from("BPFAST_INVARIANCE_PACKAGINGS", 100000);
+}
+
+static void random_packagings(void **state)
+{
+	(void)state;
+	at_random(wanted_count(), false);
+}
+
+/* In mode audit nothing is dropped, and all the same is said. */
+static void random_packagings_in_audit(void **state)
+{
+	(void)state;
+	at_random(wanted_count() / 10, true);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup(corpus_is_large, each),
-		cmocka_unit_test_setup(whole, each),
-		cmocka_unit_test_setup(every_split_in_two, each),
-		cmocka_unit_test_setup(random_packagings, each),
+		cmocka_unit_test_setup(corpus_is_large, enforced),
+		cmocka_unit_test_setup(whole, enforced),
+		cmocka_unit_test_setup(every_split_in_two, enforced),
+		cmocka_unit_test_setup(random_packagings, enforced),
+		cmocka_unit_test_setup(random_packagings_in_audit, audited),
 	};
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
