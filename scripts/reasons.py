@@ -136,7 +136,7 @@ The client began HTTP/2 without TLS (prior knowledge), as gRPC does. Such client
 A request with `Upgrade: h2c` is different: it is HTTP/1.1 and judged as such.""",
     "http-got-websocket": """\
 The upgrade request itself is judged like any other request, and the server's `101` passes. The client's first WebSocket frame is not HTTP: the
-connection is reset. There is no rule that allows WebSocket yet; give the port no HTTP rules.""",
+connection is reset. To allow it write `upgrade: [websocket]` into the rule for that request.""",
     "http-not-http": """\
 The first bytes cannot begin a request. Another protocol uses the port, or the client has lost its place in a connection.""",
     "http-version-refused": """\
@@ -144,10 +144,10 @@ The request line does not end in `HTTP/1.0` or `HTTP/1.1`: HTTP/0.9, a lower-cas
     "http-bad-method": """\
 The method holds a byte that is not a token character, or is longer than 32 bytes. SSH and SMTP banners end here.""",
     "http-bad-target": """\
-Refused: absolute-form (`GET http://host/`) and authority-form, `*` for anything but `OPTIONS`, a leading `//`, `..` segments, encoded slash, backslash, percent, NUL
-and control bytes (`%2F`, `%5C`, `%25`, `%00`), half an escape, `#`, backslash, bytes over 0x7f, and `;` behind a dot segment.
+Refused: absolute targets of another scheme than `http`, with a user or an empty port; a path for `CONNECT`; `*` for anything but `OPTIONS`; a leading `//`, `..` segments,
+encoded slash, backslash, percent, NUL and control bytes (`%2F`, `%5C`, `%25`, `%00`), half an escape, `#`, backslash, bytes over 0x7f, and `;` behind a dot segment.
 
-Clients behind a proxy setting send absolute-form; take the setting away. Others: normalise and percent-encode before sending.""",
+Normalise and percent-encode before sending.""",
     "http-bad-header": """\
 A blank before the colon, a folded line, a bare CR or LF, NUL or another control byte, an empty name; or the client closed in the middle of a
 head, which some servers take for its end.""",
@@ -155,14 +155,14 @@ head, which some servers take for its end.""",
 `Content-Length` twice, with `Transfer-Encoding`, or not a plain number; `Transfer-Encoding` that is anything but `chunked`; any
 `Transfer-Encoding` in HTTP/1.0. These are how requests are smuggled past a proxy.""",
     "http-bad-host": """\
-HTTP/1.1 without `Host`, or with two.""",
+HTTP/1.1 without `Host`, or with two; one that is unlike the host in the target; or one with anything but letters, digits, `-._~:[]` in it.""",
     "http-bad-chunk": """\
 A chunk size that is not plain hexadecimal, is too large or has an extension, a chunk that does not end in CRLF, or a trailer that would
 frame, route or decide.""",
     "http-head-too-long": """\
 Request line and headers together are over the limit. Cookies are the usual cause.""",
     "http-tunnel-refused": """\
-The method is `CONNECT`. A tunnel cannot be inspected, and there is no rule that allows one yet.""",
+The method is `CONNECT`. Nobody reads a tunnel, so a rule has to allow it by name: `upgrade: [connect]`.""",
     "http-too-many-pipelined": """\
 The client sent more than 64 requests without waiting, among them `HEAD`. Which responses have no body could not be told any more.""",
 }

@@ -7,7 +7,7 @@
  */
 #include "match/arena.h"
 
-#define SETS_MAX 20 /* four fields and BPFAST_HEADER_SLOTS */
+#define SETS_MAX 21 /* four fields, BPFAST_HEADER_SLOTS, and what may become a tunnel */
 #define SETS_NONE 0xffffffffu
 
 /* The sets to be met. */

@@ -25,6 +25,8 @@
 enum http_state {
 	H1_START = 0, /* before the first byte of a message */
 	H1_METHOD,
+	H1_SCHEME, /* "http://" of a target in absolute form */
+	H1_AUTHORITY, /* host and port of a target: absolute form, or CONNECT */
 	H1_TARGET,
 	H1_VERSION, /* of a request, with its CRLF */
 	H1_STATUS, /* "HTTP/1.x NNN" of a response */
@@ -67,6 +69,8 @@ enum http_bits {
 	/* header value */
 	HB_BEGUN = 1 << 16, /* a byte that is not blank was read */
 	HB_BLANK = 1 << 17, /* a blank behind it */
+	HB_ABSOLUTE = 1 << 19, /* the target names a host: Host must be the same */
+	HB_CONNECT = 1 << 20,
 	HB_UPGRADED = 1 << 18, /* stays: the server answered 101 on this connection */
 };
 
@@ -86,6 +90,13 @@ enum http_field { HF_METHOD, HF_PATH, HF_TARGET, HF_HOST, HF_COUNT };
 /* The longest body or chunk that can be said: farther than any server counts. */
 #define HTTP_BODY_MAX (1ull << 60)
 
+/* What a request asked for and a rule lets it have, if the server agrees. */
+enum http_tunnel {
+	HT_NONE = 0,
+	HT_UPGRADE, /* agreed by 101 */
+	HT_CONNECT, /* agreed by any 2xx */
+};
+
 enum http_event {
 	HE_NONE = 0,
 	HE_HEAD, /* a request head is complete and was judged: see reason and rule */
@@ -99,6 +110,10 @@ struct http_walk {
 	__u16 header_set[BPFAST_HEADER_SLOTS];
 	char text[64]; /* "METHOD TARGET", as far as it fits a flow */
 	__u32 text_len; /* of "METHOD TARGET", more than fits where it was cut */
+	__u32 upgrade_set; /* where Upgrade, or CONNECT, led; HTTP_SLOT_UNSEEN: there was none */
+	__u32 authority; /* a hash of the target's */
+	__u32 connect; /* responses: the only request that waits is CONNECT */
+	__u32 tunnel; /* enum http_tunnel: what the last request that was judged may become */
 	__u32 text_pos; /* the payload up to here is in text */
 	__u32 image; /* arena offset of the image under which a new head begins */
 	__u32 generation;
@@ -182,6 +197,8 @@ static __always_inline __u8 http_nth(__u64 eight, __u32 n)
 	return (__u8)(eight >> (n & 7) * 8);
 }
 
+#define HTTP_SCHEME_BYTES 0x002f2f3a70747468ull /* "http://" */
+#define HTTP_CONNECT_BYTES 0x007463656e6e6f63ull /* "connect" */
 #define HTTP_VERSION_BYTES 0x002e312f50545448ull /* "HTTP/1." */
 #define HTTP_VERSION_11_BYTES 0x312e312f50545448ull /* "HTTP/1.1" */
 #define HTTP_CHUNKED_BYTES 0x0064656b6e756863ull /* "chunked" */

@@ -60,57 +60,6 @@ ARENA_GLOBAL int request_text_keep(struct http_walk *w)
 	return 0;
 }
 
-static __always_inline void request_method(struct http_walk *w)
-{
-	__u32 dfa = request_dfa(w, RULESET_FIELD(w, method_dfa_off));
-	__u32 pos = w->pos, limit = http_limit(w), n = w->st.value, state = w->st.dfa[0];
-	__u64 name = (__u64)w->st.word << 32 | w->st.dfa[1];
-	struct arena_view view;
-
-	if (!arena_open(&view)) {
-		http_refuse(w, BPFAST_R_INTERNAL);
-		return;
-	}
-	if (!n) {
-		state = dfa ? dfa_start_at(&view, dfa) : 0;
-		name = 0;
-	}
-	for (int i = 0; i < 33; i++) {
-		__u8 c;
-
-		if (pos >= limit)
-			break;
-		c = http_byte(w, pos);
-		pos++;
-		if (c == ' ' && n) {
-			if (dfa)
-				w->set[HF_METHOD] = dfa_accept_at(&view, dfa, state);
-			if (name == 0x48454144) /* HEAD */
-				w->st.bits |= HB_HEAD;
-			else if (name == 0x4f5054494f4e53) /* OPTIONS */
-				w->st.bits |= HB_OPTIONS;
-			else if (name == 0x434f4e4e454354) /* CONNECT */
-				http_refuse(w, BPFAST_R_HTTP_TUNNEL);
-			w->st.state = H1_TARGET;
-			n = 0;
-			break;
-		}
-		if (!http_is(c, HC_TOKEN) || n >= 32) {
-			http_refuse(w, n ? BPFAST_R_HTTP_METHOD : request_garbage(w, c));
-			break;
-		}
-		name = n < 8 ? name << 8 | c : ~0ull;
-		if (dfa)
-			state = dfa_step(&view, dfa, state, c);
-		n++;
-	}
-	w->st.value = n;
-	w->st.dfa[0] = state;
-	w->st.dfa[1] = (__u32)name;
-	w->st.word = (__u32)(name >> 32);
-	http_took(w, pos);
-}
-
 /* One byte of the normalised path to both automata. */
 static __always_inline void target_feed(struct http_walk *w, __u32 path, __u32 target, __u8 c)
 {
@@ -162,6 +111,220 @@ static __always_inline void target_path_byte(struct http_walk *w, __u32 path, __
 		w->st.bits &= ~(HB_SEGMENT | HB_DOT1 | HB_DOT2);
 	}
 	target_feed(w, path, target, c);
+}
+
+/* --- the host that a target names ------------------------------------------- */
+
+/* Bytes of an authority or of Host: what servers agree on (RFC 3986, section 3.2.2). */
+static __always_inline int authority_byte(__u8 c)
+{
+	return http_is(c, HC_UNRESERVED) || c == ':' || c == '[' || c == ']';
+}
+
+/* A hash of the bytes, without case. That a target and Host lead to the same rules is
+ * asked apart: this only tells names apart that rules do not. */
+static __always_inline __u32 authority_hash(__u32 hash, __u8 c)
+{
+	/* FNV-1a, but never 0. Of the bytes that are left none but letters differ by 0x20. */
+	return (hash ^ (c | 0x20)) * 16777619u | 1;
+}
+
+/* How an authority ends: bit 0, behind a colon and perhaps digits; bit 1, with a digit. Without
+ * branches, so that the verifier follows one path through the loop. */
+static __always_inline __u32 authority_port(__u32 port, __u8 c)
+{
+	__u32 digit = c - '0', colon = ((c ^ ':') - 1u) >> 31;
+
+	digit = ~((9 - digit) | digit) >> 31;
+	__asm__ volatile("" : "+r"(digit), "+r"(colon));
+	return colon | (-digit & (port | (port & 1) << 1));
+}
+
+static __always_inline void authority_begin(struct http_walk *w)
+{
+	w->st.state = H1_AUTHORITY;
+	w->st.dfa[0] = 0;
+	w->st.value = 0;
+	w->st.bits &= ~HB_ELEMENT;
+}
+
+/* CONNECT: its target is host and port (RFC 9112, section 3.2.3). No tunnel unless a rule lets one be. */
+static __always_inline void authority_connect(struct http_walk *w)
+{
+	__u32 dfa = request_dfa(w, RULESET_FIELD(w, upgrade_dfa_off)), state;
+
+	if (!dfa) {
+		http_refuse(w, BPFAST_R_HTTP_TUNNEL);
+		return;
+	}
+	state = dfa_start(dfa);
+	for (int i = 0; i < 7; i++)
+		state = dfa_next(dfa, state, http_nth(HTTP_CONNECT_BYTES, i));
+	w->upgrade_set = dfa_accept(dfa, state);
+	w->st.bits |= HB_CONNECT;
+	w->st.state = H1_AUTHORITY;
+}
+
+/* "http://" in front of host and path (RFC 9112, section 3.2.2): value counts the bytes. */
+static __always_inline void request_scheme(struct http_walk *w)
+{
+	__u32 pos = w->pos, limit = http_limit(w), n = w->st.value;
+
+	for (int i = 0; i < 7; i++) {
+		__u8 c;
+
+		if (pos >= limit || n > 6)
+			break;
+		c = http_byte(w, pos);
+		pos++;
+		if ((n < 4 ? c | 0x20 : c) != http_nth(HTTP_SCHEME_BYTES, n)) {
+			http_refuse(w, BPFAST_R_HTTP_TARGET);
+			break;
+		}
+		n++;
+	}
+	w->st.value = n;
+	http_took(w, pos);
+	if (n > 6 && !w->reason) {
+		w->st.bits |= HB_ABSOLUTE;
+		authority_begin(w);
+	}
+}
+
+/* Behind the authority: what rules want of the host, and where the path begins. */
+static __always_inline void authority_end(struct http_walk *w, __u32 host, __u8 c)
+{
+	const struct bpfast_image_ruleset *rules = request_rules(w);
+	__u32 path = rules ? request_dfa(w, rules->path_dfa_off) : 0;
+	__u32 target = rules ? request_dfa(w, rules->target_dfa_off) : 0;
+
+	/* A name, and a port where there is a colon; CONNECT always has one. */
+	if (!w->st.value || w->st.word == 1 ||
+	    (w->st.bits & HB_CONNECT && (!w->st.word || c != ' '))) {
+		http_refuse(w, BPFAST_R_HTTP_TARGET);
+		return;
+	}
+	if (host)
+		w->set[HF_HOST] = dfa_accept(host, w->st.dfa[0]);
+	w->authority = (__u16)(w->st.value ^ w->st.value >> 16);
+	w->st.bits &= ~HB_ELEMENT;
+	w->st.value = 0;
+	if (w->st.bits & HB_CONNECT) {
+		/* No path: what rules that ask for one accept with where nothing matches. */
+		if (path)
+			w->set[HF_PATH] = dfa_accept(path, 0);
+		if (target)
+			w->set[HF_TARGET] = dfa_accept(target, 0);
+		w->st.state = H1_VERSION;
+		return;
+	}
+	w->st.state = H1_TARGET;
+	w->st.bits |= HB_BEGUN;
+	w->st.dfa[0] = path ? dfa_start(path) : 0;
+	w->st.dfa[1] = target ? dfa_start(target) : 0;
+	w->st.word = w->st.head_len;
+	if (c != '/') { /* no path is "/" (RFC 9110, section 4.2.3) */
+		target_feed(w, path, target, '/');
+		w->st.bits |= HB_SEGMENT;
+	}
+}
+
+static __always_inline void request_authority(struct http_walk *w)
+{
+	__u32 host = request_dfa(w, RULESET_FIELD(w, host_dfa_off));
+	__u32 start = w->pos, pos = start, limit = http_limit(w), state;
+	__u32 hash = w->st.value, port = hash ? w->st.word & 3 : 0;
+	struct arena_view view;
+	__u8 c;
+
+	if (!arena_open(&view)) {
+		http_refuse(w, BPFAST_R_INTERNAL);
+		return;
+	}
+	state = hash || !host ? w->st.dfa[0] : dfa_start_at(&view, host);
+	for (int i = 0; i < HTTP_RUN; i++) {
+		if (pos >= limit)
+			break;
+		c = http_byte(w, pos);
+		if (!authority_byte(c) || (c == ':' && !hash))
+			break;
+		pos++;
+		hash = authority_hash(hash, c);
+		if (host)
+			state = dfa_step(&view, host, state, c);
+		port = authority_port(port, c);
+	}
+	w->st.word = port;
+	w->st.value = hash;
+	w->st.dfa[0] = state;
+	http_took(w, pos);
+	if (pos >= limit || pos - start == HTTP_RUN || w->reason) /* the next step goes on */
+		return;
+	c = http_byte(w, pos);
+	if (c != '/' && c != '?' && c != ' ') {
+		http_refuse(w, BPFAST_R_HTTP_TARGET);
+		return;
+	}
+	authority_end(w, host, c);
+	if (w->st.state != H1_VERSION)
+		return;
+	request_text(w, w->pos);
+	http_took(w, w->pos + 1); /* the blank */
+}
+
+static __always_inline void request_method(struct http_walk *w)
+{
+	__u32 dfa = request_dfa(w, RULESET_FIELD(w, method_dfa_off));
+	__u32 pos = w->pos, limit = http_limit(w), n = w->st.value, state = w->st.dfa[0];
+	__u64 name = (__u64)w->st.word << 32 | w->st.dfa[1];
+	struct arena_view view;
+
+	if (!arena_open(&view)) {
+		http_refuse(w, BPFAST_R_INTERNAL);
+		return;
+	}
+	if (!n) {
+		state = dfa ? dfa_start_at(&view, dfa) : 0;
+		name = 0;
+	}
+	for (int i = 0; i < 33; i++) {
+		__u8 c;
+
+		if (pos >= limit)
+			break;
+		c = http_byte(w, pos);
+		pos++;
+		if (c == ' ' && n) {
+			if (dfa)
+				w->set[HF_METHOD] = dfa_accept_at(&view, dfa, state);
+			if (name == 0x48454144) /* HEAD */
+				w->st.bits |= HB_HEAD;
+			else if (name == 0x4f5054494f4e53) /* OPTIONS */
+				w->st.bits |= HB_OPTIONS;
+			w->st.state = H1_TARGET;
+			n = 0;
+			if (name == 0x434f4e4e454354) /* CONNECT */
+				authority_connect(w);
+			break;
+		}
+		if (!http_is(c, HC_TOKEN) || n >= 32) {
+			http_refuse(w, n ? BPFAST_R_HTTP_METHOD : request_garbage(w, c));
+			break;
+		}
+		name = n < 8 ? name << 8 | c : ~0ull;
+		if (dfa)
+			state = dfa_step(&view, dfa, state, c);
+		n++;
+	}
+	http_took(w, pos);
+	if (w->st.state == H1_AUTHORITY) {
+		authority_begin(w);
+		return;
+	}
+	w->st.value = n;
+	w->st.dfa[0] = state;
+	w->st.dfa[1] = (__u32)name;
+	w->st.word = (__u32)(name >> 32);
 }
 
 /* The second digit behind '%': what the triplet stands for. */
@@ -290,8 +453,8 @@ ARENA_GLOBAL int target_run(struct http_walk *w, __u32 path, __u32 target, __u32
 }
 
 /*
- * Request target (RFC 9112, section 3.2): origin-form, and "*" for OPTIONS.
- * Only origin-form names one resource for every server. "PRI *" is how HTTP/2
+ * Request target (RFC 9112, section 3.2): origin-form, absolute-form, and "*" for
+ * OPTIONS. "PRI *" is how HTTP/2
  * begins (RFC 9113, section 3.4): let through to the version, which refuses it.
  */
 static __always_inline void request_target(struct http_walk *w)
@@ -306,7 +469,11 @@ static __always_inline void request_target(struct http_walk *w)
 		w->st.bits |= HB_BEGUN;
 		if (c == '*' && (w->st.bits & HB_OPTIONS || w->st.dfa[1] == 0x505249))
 			w->st.bits |= HB_ASTERISK;
-		else if (c != '/')
+		else if ((c | 0x20) == 'h' && !(w->st.bits & HB_CONNECT)) {
+			w->st.state = H1_SCHEME;
+			w->st.value = 0;
+			return;
+		} else if (c != '/')
 			http_refuse(w, BPFAST_R_HTTP_TARGET);
 		w->st.dfa[0] = path ? dfa_start(path) : 0;
 		w->st.dfa[1] = target ? dfa_start(target) : 0;

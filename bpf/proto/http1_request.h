@@ -23,6 +23,8 @@ static __always_inline void request_begin(struct http_walk *w)
 		w->set[i] = HTTP_SET_UNSEEN;
 	for (int i = 0; i < BPFAST_HEADER_SLOTS; i++)
 		w->header_set[i] = HTTP_SLOT_UNSEEN;
+	w->upgrade_set = HTTP_SLOT_UNSEEN;
+	w->authority = 0;
 	w->st.state = H1_METHOD;
 	w->st.dfa[0] = 0;
 }
@@ -104,7 +106,65 @@ ARENA_GLOBAL int value_run(struct http_walk *w, __u32 dfa)
 	return 0;
 }
 
-/* slot: of the header, or BPFAST_HEADER_SLOTS for Host. */
+/*
+ * Host, without its outer blanks: what servers agree on as host and port, and what the
+ * target named, if it named one (RFC 9112, section 3.2). value hashes it.
+ */
+ARENA_GLOBAL int host_run(struct http_walk *w, __u32 dfa)
+{
+	__u32 pos, limit, state, hash, set;
+	struct arena_view view;
+
+	if (!w || !arena_open(&view))
+		return 0;
+	pos = w->pos;
+	limit = http_limit(w);
+	hash = w->st.value;
+	state = hash || !dfa ? w->st.dfa[0] : dfa_start_at(&view, dfa);
+	for (int i = 0; i < HTTP_RUN; i++) {
+		__u8 c;
+
+		if (pos >= limit)
+			break;
+		c = http_byte(w, pos);
+		pos++;
+		if (c == '\r') {
+			w->st.state = H1_LINE_LF;
+			break;
+		}
+		if (c == ' ' || c == '\t') {
+			if (hash)
+				w->st.bits |= HB_BLANK;
+			continue;
+		}
+		if (!authority_byte(c) || w->st.bits & HB_BLANK) {
+			http_refuse(w, c < 0x20 || c == 0x7f ? BPFAST_R_HTTP_HEADER
+							     : BPFAST_R_HTTP_HOST);
+			break;
+		}
+		hash = authority_hash(hash, c);
+		if (dfa)
+			state = dfa_step(&view, dfa, state, c);
+	}
+	w->st.value = hash;
+	w->st.dfa[0] = state;
+	http_took(w, pos);
+	if (w->st.state != H1_LINE_LF || w->reason)
+		return 0;
+	http_took(w, http_line_end(w, w->pos, limit));
+	set = dfa ? dfa_accept(dfa, hash ? state : dfa_start_at(&view, dfa)) : 0;
+	if (w->st.bits & (HB_ABSOLUTE | HB_CONNECT) &&
+	    (!hash || (__u16)(hash ^ hash >> 16) != w->authority ||
+	     (dfa && set != w->set[HF_HOST])))
+		http_refuse(w, BPFAST_R_HTTP_HOST);
+	if (dfa)
+		w->set[HF_HOST] = set;
+	return 0;
+}
+
+/* slot: of the header, or SLOT_UPGRADE. */
+#define SLOT_UPGRADE BPFAST_HEADER_SLOTS
+
 static __always_inline void request_value_match(struct http_walk *w, __u32 dfa, __u32 slot)
 {
 	__u32 set;
@@ -119,8 +179,8 @@ static __always_inline void request_value_match(struct http_walk *w, __u32 dfa, 
 		return;
 	http_took(w, http_line_end(w, w->pos, http_limit(w)));
 	set = dfa_accept(dfa, w->st.dfa[1]);
-	if (slot >= BPFAST_HEADER_SLOTS)
-		w->set[HF_HOST] = set;
+	if (slot == SLOT_UPGRADE) /* several, or behind CONNECT: nobody knows which */
+		w->upgrade_set = w->upgrade_set == HTTP_SLOT_UNSEEN ? set : dfa_accept(dfa, 0);
 	else if (w->header_set[slot] == HTTP_SLOT_UNSEEN)
 		w->header_set[slot] = (__u16)set;
 	else if (w->header_set[slot] != (__u16)set) /* unlike values: as if it were not there */
@@ -141,8 +201,12 @@ static __always_inline void request_value(struct http_walk *w)
 			return;
 		}
 		if (known == BPFAST_HN_HOST) {
-			dfa = request_dfa(w, RULESET_FIELD(w, host_dfa_off));
-			slot = BPFAST_HEADER_SLOTS;
+			host_run(w, request_dfa(w, RULESET_FIELD(w, host_dfa_off)));
+			return;
+		}
+		if (known == BPFAST_HN_UPGRADE && slot >= BPFAST_HEADER_SLOTS) {
+			dfa = request_dfa(w, RULESET_FIELD(w, upgrade_dfa_off));
+			slot = SLOT_UPGRADE;
 		} else if (slot < BPFAST_HEADER_SLOTS) {
 			dfa = request_dfa(w, arena_u32(request_slot(w, slot)));
 		}
@@ -162,16 +226,30 @@ static __always_inline void request_meet(struct http_walk *w, __u32 set, __u64 *
 		sets_add(&w->sets, set);
 }
 
-/*
- * The first rule that the request line leaves possible or, with `whole`, the
- * whole head; or SETS_NONE.
- */
-static __always_inline __u32 request_match(struct http_walk *w, int whole)
+/* The first rule in the sets that were met so far. */
+static __always_inline __u32 request_first(struct http_walk *w, __u64 word, __u32 n)
 {
-	const struct bpfast_image_ruleset *rules = request_rules(w);
-	__u64 word = ~0ull;
-	__u32 dfa[HF_COUNT], n;
+	if (w->sets.words != 1)
+		return sets_first(&w->sets, n);
+	if (!word || sets_bit(word) >= n)
+		return SETS_NONE;
+	return sets_bit(word);
+}
 
+/*
+ * The first rule that the request line leaves possible or, with `whole`, the whole
+ * head; or SETS_NONE. With `whole` a rule that lets the request become what it asks
+ * for goes first, and w->tunnel says so.
+ */
+ARENA_GLOBAL __u32 request_match(struct http_walk *w, int whole)
+{
+	const struct bpfast_image_ruleset *rules;
+	__u32 dfa[HF_COUNT], n, rule, tunnel;
+	__u64 word = ~0ull;
+
+	if (!w)
+		return SETS_NONE;
+	rules = request_rules(w);
 	if (!rules)
 		return SETS_NONE;
 	dfa[HF_METHOD] = rules->method_dfa_off;
@@ -205,11 +283,17 @@ static __always_inline __u32 request_match(struct http_walk *w, int whole)
 			     &word);
 	}
 	n = rules->rule_count;
-	if (w->sets.words != 1)
-		return sets_first(&w->sets, n);
-	if (!word || sets_bit(word) >= n)
-		return SETS_NONE;
-	return sets_bit(word);
+	rule = request_first(w, word, n);
+	/* Of HTTP/1.0 servers ignore Upgrade (RFC 9110, section 7.8). */
+	if (!whole || rule == SETS_NONE || w->upgrade_set == HTTP_SLOT_UNSEEN ||
+	    w->st.bits & HB_HTTP10)
+		return rule;
+	request_meet(w, w->upgrade_set, &word);
+	tunnel = request_first(w, word, n);
+	if (tunnel == SETS_NONE)
+		return rule;
+	w->tunnel = w->st.bits & HB_CONNECT ? HT_CONNECT : HT_UPGRADE;
+	return tunnel;
 }
 
 /* The LF of the empty line was read: the verdict, and what follows. */
@@ -219,12 +303,23 @@ static __always_inline void request_judge(struct http_walk *w)
 
 	w->event = HE_HEAD;
 	w->audited = BPFAST_R_NONE;
+	w->tunnel = HT_NONE;
 	w->rule_ref = RULESET_FIELD(w, ref);
-	if (!(w->st.bits & (HB_HTTP10 | HB_HOST))) {
+	if (!(w->st.bits & HB_HOST) &&
+	    (!(w->st.bits & HB_HTTP10) || w->st.bits & (HB_ABSOLUTE | HB_CONNECT))) {
 		http_refuse(w, BPFAST_R_HTTP_HOST);
 		return;
 	}
+	/* A tunnel has no body (RFC 9110, section 9.3.6). */
+	if (w->st.bits & HB_CONNECT && w->st.bits & (HB_LENGTH | HB_ENCODING)) {
+		http_refuse(w, BPFAST_R_HTTP_FRAMING);
+		return;
+	}
 	rule = request_match(w, 1);
+	if (rule != SETS_NONE && w->st.bits & HB_CONNECT && !w->tunnel) {
+		http_refuse(w, BPFAST_R_HTTP_TUNNEL);
+		return;
+	}
 	if (rule == SETS_NONE && !w->audit) {
 		http_refuse(w, BPFAST_R_HTTP_DENIED);
 		return;
@@ -285,6 +380,15 @@ ARENA_GLOBAL int request_method_step(struct http_walk *w)
 	return 0;
 }
 
+ARENA_GLOBAL int request_authority_step(struct http_walk *w)
+{
+	if (w && w->st.state == H1_SCHEME)
+		request_scheme(w);
+	else if (w)
+		request_authority(w);
+	return 0;
+}
+
 ARENA_GLOBAL int request_target_step(struct http_walk *w)
 {
 	if (w)
@@ -336,8 +440,6 @@ ARENA_GLOBAL int request_lines_step(struct http_walk *w)
 		if (w->st.state != H1_NAME || w->reason || w->pos >= http_limit(w))
 			break;
 	}
-	if (w->st.state == H1_END && !w->reason)
-		request_end(w);
 	return 0;
 }
 
@@ -352,6 +454,10 @@ static __always_inline void request_step(struct http_walk *w)
 	case H1_METHOD:
 		request_method_step(w);
 		break;
+	case H1_SCHEME:
+	case H1_AUTHORITY:
+		request_authority_step(w);
+		break;
 	case H1_TARGET:
 		request_target_step(w);
 		break;
@@ -363,6 +469,8 @@ static __always_inline void request_step(struct http_walk *w)
 		break;
 	case H1_NAME:
 		request_lines_step(w);
+		if (w->st.state == H1_END && !w->reason)
+			request_end(w);
 		break;
 	case H1_VALUE:
 		request_value_step(w);

@@ -86,7 +86,7 @@ static __always_inline void response_body(struct http_walk *w)
 
 	w->status = status;
 	w->event = HE_HEAD;
-	if (status == 101) {
+	if (status == 101 || (w->connect && status / 100 == 2)) {
 		w->st.state = H1_TUNNEL;
 		w->event = HE_MESSAGE;
 		return;

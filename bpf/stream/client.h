@@ -19,7 +19,10 @@ static __always_inline void walk_begin(struct hook *h, struct bpfast_flow *flow,
 	if (walk_in_head(w->st.state)) {
 		__builtin_memcpy(w->set, flow->set, sizeof(w->set));
 		__builtin_memcpy(w->header_set, flow->header_set, sizeof(w->header_set));
+		w->upgrade_set = flow->upgrade_set;
+		w->authority = flow->authority;
 	}
+	w->tunnel = HT_NONE;
 	if (w->st.state !=
 	    H1_START) /* a body may be refused too, and is recorded with its request */
 		__builtin_memcpy(w->text, flow->text, sizeof(flow->text));
@@ -47,6 +50,18 @@ static __always_inline void walk_begin(struct hook *h, struct bpfast_flow *flow,
 	w->audited = BPFAST_R_NONE;
 }
 
+/* What the last request may become. Only the last: behind it the client goes on with HTTP. */
+static __always_inline void flow_tunnel(struct bpfast_flow *flow, __u32 tunnel)
+{
+	const __u32 asked = BPFAST_FF_UPGRADE | BPFAST_FF_CONNECT;
+
+	if (!tunnel && !(flow->flags & asked))
+		return;
+	__sync_fetch_and_and(&flow->flags, ~asked);
+	if (tunnel)
+		__sync_fetch_and_or(&flow->flags, tunnel == HT_CONNECT ? asked : BPFAST_FF_UPGRADE);
+}
+
 /* Stores what the walk found. The next byte to judge is `next`. */
 static __always_inline void walk_commit(struct hook *h, struct bpfast_flow *flow, __u32 next)
 {
@@ -60,10 +75,12 @@ static __always_inline void walk_commit(struct hook *h, struct bpfast_flow *flow
 	if (walk_in_head(w->st.state)) {
 		__builtin_memcpy(flow->set, w->set, sizeof(w->set));
 		__builtin_memcpy(flow->header_set, w->header_set, sizeof(w->header_set));
+		flow->upgrade_set = (__u16)w->upgrade_set;
+		flow->authority = (__u16)w->authority;
 	}
 	if (walk_in_head(w->st.state) || flow->requests != w->requests) {
 		__builtin_memcpy(flow->text, w->text, sizeof(flow->text));
-		flow->text_len = w->text_len;
+		flow->text_len = w->text_len < 0xffff ? (__u16)w->text_len : 0xffff;
 	}
 	if (w->gap)
 		__sync_fetch_and_or(&flow->flags, BPFAST_FF_BODY_GAP);
@@ -71,6 +88,7 @@ static __always_inline void walk_commit(struct hook *h, struct bpfast_flow *flow
 	if (flow->requests != w->requests) {
 		flow->request_ns = packet_time(h->scratch);
 		flow->requests = w->requests;
+		flow_tunnel(flow, w->tunnel);
 	}
 }
 
@@ -365,8 +383,8 @@ static __always_inline int client_ack(struct hook *h, struct bpfast_flow *flow)
 	return forward(h);
 }
 
-/* Mode audit, and nothing is judged any more: nothing has to be kept. */
-static __noinline int client_opaque(struct hook *h, struct bpfast_flow *flow)
+/* Nobody reads this stream any more: nothing needs to be kept. */
+static __noinline int client_unread(struct hook *h, struct bpfast_flow *flow)
 {
 	if (flow->held && !stream_own(&flow->client)) {
 		chunks_give(flow->held, &h->scratch->key);
@@ -388,8 +406,8 @@ static __noinline int stream_client(struct __sk_buff *skb, struct hook *h, struc
 		flow_mark(h, flow, BPFAST_FF_RST);
 		return forward(h);
 	}
-	if (flow->flags & BPFAST_FF_OPAQUE)
-		return client_opaque(h, flow);
+	if (flow->flags & (BPFAST_FF_OPAQUE | BPFAST_FF_TUNNEL))
+		return client_unread(h, flow);
 	if (!(pkt->tcp_flags & TCP_ACK))
 		return refuse(h, flow, BPFAST_R_TCP_FLAGS);
 	/* An urgent pointer takes a byte out of what the server reads, whichever packet brings it. */

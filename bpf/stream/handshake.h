@@ -117,7 +117,8 @@ static __always_inline void stream_begin(struct hook *h, struct bpfast_flow *flo
 	__sync_fetch_and_and(&flow->flags,
 			     ~(BPFAST_FF_SYN_ACKED | BPFAST_FF_FIN_FROM_CLIENT | BPFAST_FF_RST |
 			       BPFAST_FF_FIN_FROM_SERVER | BPFAST_FF_DENIED | BPFAST_FF_RESET |
-			       BPFAST_FF_ANSWERED | BPFAST_FF_SEEN_REPLY | BPFAST_FF_BODY_GAP));
+			       BPFAST_FF_ANSWERED | BPFAST_FF_SEEN_REPLY | BPFAST_FF_BODY_GAP |
+			       BPFAST_FF_UPGRADE | BPFAST_FF_CONNECT | BPFAST_FF_TUNNEL));
 	flow->requests = 0;
 	flow->responses = 0;
 	flow->recorded = 0;

@@ -21,6 +21,7 @@ static __always_inline void response_walk_begin(struct hook *h, struct bpfast_fl
 	w->rule_ref = 0;
 	w->responses = flow->responses;
 	w->head_requests = flow->head_requests;
+	w->connect = flow->flags & BPFAST_FF_CONNECT && flow->requests == flow->responses + 1;
 	w->status = flow->server.dfa[1];
 	w->text_len = 0;
 }
@@ -92,6 +93,10 @@ static __noinline int stream_server(struct __sk_buff *skb, struct hook *h, struc
 		w->st.acked = st->acked;
 		w->st.other_syn = st->other_syn; /* the client's side writes it */
 		__builtin_memcpy(st, &w->st, sizeof(*st));
+		/* It agreed to the very request that a rule lets become a tunnel. */
+		if (w->st.state == H1_TUNNEL && flow->flags & BPFAST_FF_UPGRADE &&
+		    w->responses == flow->requests && w->responses != flow->responses)
+			__sync_fetch_and_or(&flow->flags, BPFAST_FF_TUNNEL);
 		flow->responses = w->responses;
 	} else {
 		stream_reach(st, end);

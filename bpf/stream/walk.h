@@ -35,7 +35,7 @@ static __always_inline int walk_in_head(__u32 state)
 /* Before the window goes: a request line that is under way is kept for its record. */
 static __always_inline void walk_keep_text(struct http_walk *w)
 {
-	if ((w->st.state == H1_METHOD || w->st.state == H1_TARGET) &&
+	if (w->st.state >= H1_METHOD && w->st.state <= H1_TARGET &&
 	    (w->pos != w->text_pos || w->reason))
 		request_text_keep(w);
 }

@@ -32,6 +32,10 @@ enum bpfast_flow_flags {
 	BPFAST_FF_OPAQUE = 1 << 6, /* audit only: cannot be followed any more */
 	BPFAST_FF_SEEN_REPLY = 1 << 7, /* TCP: and the client went on behind it */
 	BPFAST_FF_BODY_GAP = 1 << 14, /* a segment passed a gap in a body that may be open still */
+	BPFAST_FF_UPGRADE =
+		1 << 15, /* the last request may become a tunnel, if the server agrees */
+	BPFAST_FF_CONNECT = 1 << 16, /* and it was CONNECT: any 2xx agrees */
+	BPFAST_FF_TUNNEL = 1 << 17, /* the server agreed: no more HTTP from the client either */
 	BPFAST_FF_ANSWERED = 1 << 20, /* TCP: the responder sent something */
 	BPFAST_FF_FIN_FROM_CLIENT = 1 << 8,
 	BPFAST_FF_FIN_FROM_SERVER = 1 << 9,
@@ -78,7 +82,10 @@ struct bpfast_flow {
 	__u32 ruleset; /* index, with BPFAST_FF_HTTP */
 	__u8 on_deny;
 	__u8 reason; /* why it was denied */
-	__u16 reply_len; /* of the 403 that was sent */
+	union {
+		__u16 reply_len; /* of the 403 that was sent */
+		__u16 upgrade_set; /* of the head under way: where its Upgrade led */
+	};
 	__u32 seen_jiffies; /* when seen_ns was last written */
 	__u32 recorded; /* of requests: how many have their record */
 	struct bpfast_stream client; /* what the flow's initiator sends: requests */
@@ -92,7 +99,8 @@ struct bpfast_flow {
 	__u64 head_requests; /* bit n % 64: request n was HEAD; 64 are told apart */
 	__u64 request_ns; /* when the last request was allowed */
 	__u32 held; /* first chunk of the retention pool, index + 1; 0: none. See pool.h */
-	__u32 text_len; /* more than fits: it was cut */
+	__u16 text_len; /* more than fits: it was cut */
+	__u16 authority; /* of the head under way: a hash of the one in its target */
 	char text[BPFAST_FLOW_TEXT]; /* "METHOD TARGET" of the last request, for records */
 };
 

@@ -175,6 +175,9 @@ struct bpfast_image_ruleset {
 	/* Over Host, its rules' patterns folded, and what rules want of it as a header (it has
 	 * no slot). State 0 accepts with the rules that are possible without Host. */
 	__u32 host_dfa_off;
+	/* Over Upgrade, folded, and "connect" for CONNECT: accepts with the rules that let the
+	 * request become a tunnel. 0: no rule does. */
+	__u32 upgrade_dfa_off;
 	__u32 name_dfa_off; /* over header names, case folded; never 0 */
 	__u32 header_count;
 	__u32 rule_ref_off; /* __u32[rule_count]: attribution of each rule */
@@ -184,11 +187,12 @@ struct bpfast_image_ruleset {
 	 * the CPU loads them from memory: what bpf_csum_diff(NULL, 0, reply, reply_len, 0) gives,
 	 * folded. Stored like a __u16 it is in the byte order of a checksum field. */
 	__u16 reply_sum;
+	__u32 pad;
 	__u32 ref; /* attribution of a denial: the policies whose rules were asked */
 	struct bpfast_image_header header[BPFAST_HEADER_SLOTS];
 };
 
-static_assert(sizeof(struct bpfast_image_ruleset) == 56 + 8 * BPFAST_HEADER_SLOTS, "ruleset");
+static_assert(sizeof(struct bpfast_image_ruleset) == 64 + 8 * BPFAST_HEADER_SLOTS, "ruleset");
 
 /*
  * A deterministic automaton over bytes. A state is the index of its row in

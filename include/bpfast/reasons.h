@@ -62,8 +62,8 @@
 	X(HTTP_H2, "http-got-http2",                                                               \
 	  "HTTP/2 or gRPC without TLS on a port with HTTP/1 rules: use HTTP/1.1 or an L4 rule")    \
 	X(HTTP_WEBSOCKET, "http-got-websocket",                                                    \
-	  "WebSocket frames: an upgrade that the server agreed to is not followed; use an L4 "     \
-	  "rule for this port")                                                                    \
+	  "WebSocket frames: no rule allows the upgrade; write upgrade: [websocket] into it, or "  \
+	  "use an L4 rule for this port")                                                          \
 	X(HTTP_NOT_HTTP, "http-not-http",                                                          \
 	  "the bytes are not HTTP/1: use an L4 rule for this port")                                \
 	X(HTTP_VERSION, "http-version-refused", "only HTTP/1.0 and HTTP/1.1 are understood")       \
@@ -73,11 +73,12 @@
 	X(HTTP_HEADER, "http-bad-header", "a header line that servers read differently")           \
 	X(HTTP_FRAMING, "http-bad-framing",                                                        \
 	  "Content-Length or Transfer-Encoding is doubled, contradictory or malformed")            \
-	X(HTTP_HOST, "http-bad-host", "Host is missing or doubled")                                \
+	X(HTTP_HOST, "http-bad-host", "Host is missing, doubled, malformed or unlike the target")  \
 	X(HTTP_CHUNK, "http-bad-chunk",                                                            \
 	  "a chunk size, extension or trailer that servers read differently")                      \
 	X(HTTP_HEAD_SIZE, "http-head-too-long", "the request head is longer than 32768 bytes")     \
-	X(HTTP_TUNNEL, "http-tunnel-refused", "CONNECT would open a tunnel that nobody reads")     \
+	X(HTTP_TUNNEL, "http-tunnel-refused",                                                      \
+	  "CONNECT opens a tunnel: only a rule with upgrade: [connect] allows it")                 \
 	X(HTTP_PIPELINE, "http-too-many-pipelined",                                                \
 	  "more than 64 requests wait for their responses")
 

@@ -340,6 +340,28 @@ static int emit_field(struct builder *b, enum which which, const char *what, uns
 	return ret;
 }
 
+/*
+ * Which rules let a request become a tunnel, by what it asks for. A rule that says nothing
+ * lets none: the other way round from all other fields.
+ */
+static int emit_upgrade(struct builder *b, uint32_t *off)
+{
+	struct field f;
+	int ret = field_init(&f, b, "upgrade");
+
+	if (!ret)
+		memset(f.always, 0, b->sets.words * sizeof(*f.always));
+	for (size_t r = b->n; !ret && r--;) {
+		if (b->rules[r].upgrade)
+			ret = field_add(&f, r, b->rules[r].upgrade,
+					BF_PATTERN_ASCII | BF_PATTERN_FOLD);
+	}
+	if (!ret && f.count)
+		ret = field_emit(b, &f, off);
+	field_free(&f);
+	return ret;
+}
+
 static int collect_names(struct builder *b)
 {
 	for (size_t r = 0; r < b->n; r++) {
@@ -412,6 +434,14 @@ static int emit_headers(struct builder *b, struct bpfast_image_ruleset *out)
 	for (size_t i = 0; !ret && i < b->name_count; i++)
 		ret = emit_header(b, b->names[i], &out->header[i]);
 	out->header_count = (uint32_t)b->name_count;
+	for (size_t i = 0; !ret && out->upgrade_dfa_off && i < b->name_count; i++) {
+		if (same_name(b->names[i], "upgrade"))
+			return bf_err(
+				b->err, -EINVAL,
+				"of the rules that meet on one peer and port some look at the "
+				"header Upgrade and some have the field upgrade: use only one of "
+				"the two");
+	}
 	if (!ret && b->sets.count > BPFAST_HEADER_SETS_MAX)
 		return bf_err(b->err, -E2BIG,
 			      "the rules that meet on one peer and port ask for too many different "
@@ -422,9 +452,11 @@ static int emit_headers(struct builder *b, struct bpfast_image_ruleset *out)
 
 static int emit_fields(struct builder *b, struct bpfast_image_ruleset *out)
 {
-	/* First, so that the sets of headers have small numbers: the kernel keeps 16 bits. */
-	int ret = emit_headers(b, out);
+	/* First, so that the sets of headers and upgrades have small numbers: the kernel keeps 16 bits. */
+	int ret = emit_upgrade(b, &out->upgrade_dfa_off);
 
+	if (!ret)
+		ret = emit_headers(b, out);
 	if (!ret)
 		ret = emit_field(b, METHOD, "method", BF_PATTERN_ASCII, &out->method_dfa_off);
 	if (!ret)

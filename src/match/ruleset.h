@@ -24,6 +24,7 @@ struct bf_http_rule {
 	char *method; /* RE2 expression over the whole value; NULL: any */
 	char *path; /* likewise */
 	char *host; /* likewise, without case; NULL: any */
+	char *upgrade; /* likewise, over the Upgrade header or "connect"; NULL: no tunnel */
 	bool path_has_query; /* path is matched against "path?query" (CiliumNetworkPolicy) */
 	struct bf_http_header *headers;
 	size_t header_count;

@@ -290,6 +290,10 @@ static int check_ruleset(const struct check *k, const struct bpfast_image_rulese
 	for (size_t f = 0; !ret && f < sizeof(fields) / sizeof(*fields); f++)
 		if (fields[f].off)
 			ret = check_dfa(k, fields[f].what, fields[f].off, accepts_set, rs);
+	/* A flow keeps the set in 16 bits. */
+	if (!ret && rs->upgrade_dfa_off)
+		ret = check_dfa(k, "upgrade automaton", rs->upgrade_dfa_off, accepts_header_set,
+				rs);
 	ret = ret ?: check_dfa(k, "header name automaton", rs->name_dfa_off, accepts_name, rs);
 	for (uint32_t h = 0; !ret && h < rs->header_count; h++) {
 		ret = check_dfa(k, "header value automaton", rs->header[h].dfa_off,

@@ -69,6 +69,7 @@ void bf_rule_free(struct bf_rule *rule)
 		free(h->method);
 		free(h->path);
 		free(h->host);
+		free(h->upgrade);
 	}
 	free(rule->http_rules);
 	free(rule->where);
@@ -194,7 +195,7 @@ static bool http_rule_copy(struct bf_http_rule *to, const struct bf_http_rule *f
 	to->path_has_query = from->path_has_query;
 	to->ref = from->ref;
 	if (!copy_text(&to->method, from->method) || !copy_text(&to->path, from->path) ||
-	    !copy_text(&to->host, from->host) ||
+	    !copy_text(&to->host, from->host) || !copy_text(&to->upgrade, from->upgrade) ||
 	    !copy_array(&to->headers, from->header_count, sizeof(*to->headers)))
 		return false;
 	to->header_count = from->header_count;

@@ -158,11 +158,66 @@ static size_t list_length(struct bf_reader *r, const struct bf_place *map, const
 	return list->node->n;
 }
 
+/* A name of the IANA registry of upgrade tokens, perhaps with a version: it needs no escaping but dots. */
+static bool is_upgrade(const char *text)
+{
+	return *text &&
+	       text[strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+				 "-_/.")] == '\0';
+}
+
+/*
+ * upgrade: [websocket]: what a request that matches may become, if the server agrees
+ * (RFC 9110, section 7.8); connect stands for the method CONNECT. One expression of all.
+ */
+static char *read_upgrade(struct bf_reader *r, const struct bf_place *map)
+{
+	struct bf_place list;
+	char text[512] = "";
+	size_t len = 0;
+
+	if (!bf_field_get(r, map, "upgrade", &list) || !bf_want_list(r, &list))
+		return NULL;
+	if (!list.node->n) {
+		bf_flaw(r, &list, "is an empty list: leave the field out to allow no upgrade");
+		return NULL;
+	}
+	for (size_t i = 0; i < list.node->n; i++) {
+		struct bf_place element = bf_element(&list, i);
+		const char *token = bf_want_string(r, &element);
+
+		if (!token)
+			return NULL;
+		if (!is_upgrade(token)) {
+			bf_flaw(r, &element,
+				"\"%.64s\" is no upgrade: write a name such as websocket, or "
+				"connect "
+				"for the method CONNECT",
+				token);
+			return NULL;
+		}
+		if (strlen(token) > 64 || len + 3 * strlen(token) + 2 > sizeof(text)) {
+			bf_flaw(r, &element, "is too long, or one of too many upgrades");
+			return NULL;
+		}
+		if (i)
+			text[len++] = '|';
+		for (; *token; token++)
+			len += (size_t)snprintf(text + len, sizeof(text) - len,
+						*token == '.' ? "[%c]" : "%c", *token);
+	}
+	return bf_reader_textn(r, text, len);
+}
+
 static void read_rule(struct bf_reader *r, const struct bf_place *at, struct bf_http_rule *out)
 {
-	static const struct bf_field fields[] = {{"method", NULL},	  {"path", NULL},
+	static const struct bf_field own[] = {
+		{"method", NULL},	 {"path", NULL},    {"host", NULL}, {"headers", NULL},
+		{"headerMatches", NULL}, {"upgrade", NULL}, {NULL, NULL}};
+	static const struct bf_field cilium[] = {{"method", NULL},	  {"path", NULL},
 						 {"host", NULL},	  {"headers", NULL},
 						 {"headerMatches", NULL}, {NULL, NULL}};
+	const struct bf_field *fields = bf_own_kind(r) ? own : cilium;
 	struct bf_place headers, matches;
 	size_t n, m;
 
@@ -175,6 +230,8 @@ static void read_rule(struct bf_reader *r, const struct bf_place *at, struct bf_
 	if (out->path)
 		check_path(r, at, out->path);
 	out->host = read_pattern(r, at, "host", BF_PATTERN_FOLD);
+	if (bf_own_kind(r))
+		out->upgrade = read_upgrade(r, at);
 	n = list_length(r, at, "headers", &headers);
 	m = list_length(r, at, "headerMatches", &matches);
 	out->headers = bf_reader_array(r, n + m, sizeof(*out->headers));

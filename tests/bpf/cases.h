@@ -35,6 +35,7 @@ int cases_policy(void); /* L3/L4 decisions, audit, revocation, tables */
 int cases_tcp(void); /* sequence numbers, options, handshake */
 int cases_http(void); /* requests and responses */
 int cases_deny(void); /* refusing, and after it */
+int cases_tunnel(void); /* Upgrade and CONNECT */
 int cases_reasons(void); /* each reason once */
 
 #endif

@@ -265,7 +265,8 @@ static void server_acknowledge(struct connection *c)
 
 static void server_answer(struct connection *c)
 {
-	static const char ok[] = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+	/* A refusal: so that CONNECT does not become a tunnel, which nobody reads. */
+	static const char ok[] = "HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n";
 	enum { OK_LEN = sizeof(ok) - 1 };
 	char answers[REQUESTS_MAX * OK_LEN];
 	size_t n = 0;

@@ -15,7 +15,9 @@
 	"        - {method: GET, path: /tenant, headers: [\"X-Tenant: blue\"]}\n"                  \
 	"        - {method: GET, path: /there, headers: [\"X-There\"]}\n"                          \
 	"        - {method: GET, path: /host, host: \"api[.]example[.]com\"}\n"                    \
-	"        - {method: PUT, path: \"/(a|b)/[0-9]+\"}\n"
+	"        - {method: PUT, path: \"/(a|b)/[0-9]+\"}\n"                                       \
+	"        - {method: GET, path: /ws, upgrade: [websocket]}\n"                               \
+	"        - {method: CONNECT, host: \"db:5432\", upgrade: [connect]}\n"
 
 #define REQUESTS_POLICY                                                                            \
 	"apiVersion: bpfast.io/v1alpha1\n"                                                         \
@@ -68,6 +70,17 @@
 	X("pipelined behind a body", P "Content-Length: 5\r\n\r\nhelloGET /ok" H, NONE)            \
 	X("pipelined behind chunks", C "5\r\nhello\r\n0\r\n\r\nGET /ok" H, NONE)                   \
 	X("alternatives", "PUT /b/42" H, NONE)                                                     \
+	X("absolute form", "GET http://a/ok" H, NONE)                                              \
+	X("absolute form, scheme and host in any case", "GET HtTp://A/ok" H, NONE)                 \
+	X("absolute form, port", "GET http://a:8080/ok HTTP/1.1\r\nHost: A:8080\r\n\r\n", NONE)    \
+	X("absolute form, IPv6",                                                                   \
+	  "GET http://[fd00::1]:80/ok HTTP/1.1\r\nHost: [fd00::1]:80\r\n\r\n", NONE)               \
+	X("absolute form, host in a rule",                                                         \
+	  "GET http://api.example.com/host HTTP/1.1\r\nHost: api.example.com\r\n\r\n", NONE)       \
+	X("upgrade that a rule allows",                                                            \
+	  "GET /ws HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: WebSocket\r\n\r\n",      \
+	  NONE)                                                                                    \
+	X("CONNECT that a rule allows", "CONNECT db:5432 HTTP/1.1\r\nHost: db:5432\r\n\r\n", NONE) \
 	X("Upgrade that the server may refuse", L "Host: a\r\nUpgrade: websocket\r\n\r\n", NONE)   \
 	/* --- no rule */                                                                          \
 	X("another path", "GET /no" H, HTTP_DENIED)                                                \
@@ -156,7 +169,19 @@
 	X("NUL in the method", "GE\0T /ok" H, HTTP_METHOD)                                         \
 	X("method of 33 bytes", "ABCDEFGHIJKLMNOPQRSTUVWXYZABCDEFG /ok" H, HTTP_METHOD)            \
 	X("method of 32 bytes", "ABCDEFGHIJKLMNOPQRSTUVWXYZABCDEF /ok" H, HTTP_DENIED)             \
-	X("CONNECT", "CONNECT a:443 HTTP/1.1\r\nHost: a\r\n\r\n", HTTP_TUNNEL)                     \
+	X("CONNECT to another host", "CONNECT a:443 HTTP/1.1\r\nHost: a:443\r\n\r\n", HTTP_DENIED) \
+	X("CONNECT unlike Host", "CONNECT db:5432 HTTP/1.1\r\nHost: db\r\n\r\n", HTTP_HOST)        \
+	X("CONNECT without a port", "CONNECT db HTTP/1.1\r\nHost: db\r\n\r\n", HTTP_TARGET)        \
+	X("CONNECT, no port behind the colon", "CONNECT db: HTTP/1.1\r\nHost: db:\r\n\r\n",        \
+	  HTTP_TARGET)                                                                             \
+	X("CONNECT with a path", "CONNECT db:5432/ HTTP/1.1\r\nHost: db:5432\r\n\r\n",             \
+	  HTTP_TARGET)                                                                             \
+	X("CONNECT in origin form", "CONNECT /ok HTTP/1.1\r\nHost: db:5432\r\n\r\n", HTTP_TARGET)  \
+	X("CONNECT in absolute form", "CONNECT http://db:5432 HTTP/1.1\r\nHost: db:5432\r\n\r\n",  \
+	  HTTP_TARGET)                                                                             \
+	X("CONNECT with a body",                                                                   \
+	  "CONNECT db:5432 HTTP/1.1\r\nHost: db:5432\r\nContent-Length: 0\r\n\r\n", HTTP_FRAMING)  \
+	X("CONNECT, HTTP/1.0 without Host", "CONNECT db:5432 HTTP/1.0\r\n\r\n", HTTP_HOST)         \
 	/* --- target */                                                                           \
 	X("merged slashes", "GET /ok//a" H, NONE)                                                  \
 	X("many slashes", "GET /ok////a///b//" H, NONE)                                            \
@@ -203,7 +228,29 @@
 	X("tab", "GET /ok\tHTTP/1.1\r\nHost: a\r\n\r\n", HTTP_TARGET)                              \
 	X("NUL", "GET /ok\0" H, HTTP_TARGET)                                                       \
 	X("NUL in the query", "GET /ok?\0" H, HTTP_TARGET)                                         \
-	X("absolute form", "GET http://a/ok" H, HTTP_TARGET)                                       \
+	X("absolute form, another host", "GET http://b/ok" H, HTTP_HOST)                           \
+	X("absolute form, no Host", "GET http://a/ok HTTP/1.1\r\n\r\n", HTTP_HOST)                 \
+	X("absolute form, empty Host", "GET http://a/ok HTTP/1.1\r\nHost:\r\n\r\n", HTTP_HOST)     \
+	X("absolute form, HTTP/1.0 without Host", "GET http://a/ok HTTP/1.0\r\n\r\n", HTTP_HOST)   \
+	X("absolute form, a port that Host has not", "GET http://a:80/ok" H, HTTP_HOST)            \
+	X("absolute form, user", "GET http://u@a/ok" H, HTTP_TARGET)                               \
+	X("absolute form, no host", "GET http:///ok" H, HTTP_TARGET)                               \
+	X("absolute form, only a port", "GET http://:80/ok HTTP/1.1\r\nHost: :80\r\n\r\n",         \
+	  HTTP_TARGET)                                                                             \
+	X("absolute form, no port behind the colon",                                               \
+	  "GET http://a:/ok HTTP/1.1\r\nHost: a:\r\n\r\n", HTTP_TARGET)                            \
+	X("absolute form, https", "GET https://a/ok" H, HTTP_TARGET)                               \
+	X("absolute form, one slash", "GET http:/a/ok" H, HTTP_TARGET)                             \
+	X("absolute form, two slashes behind the host", "GET http://a//ok" H, HTTP_TARGET)         \
+	X("absolute form, fragment", "GET http://a#/ok" H, HTTP_TARGET)                            \
+	X("absolute form, denied path", "GET http://a/no" H, HTTP_DENIED)                          \
+	X("absolute form, no path", "GET http://a" H, HTTP_DENIED)                                 \
+	X("absolute form, the other host in the rule",                                             \
+	  "GET http://b/host HTTP/1.1\r\nHost: api.example.com\r\n\r\n", HTTP_HOST)                \
+	X("Host with a path", L "Host: a/b\r\n\r\n", HTTP_HOST)                                    \
+	X("Host with a user", L "Host: u@a\r\n\r\n", HTTP_HOST)                                    \
+	X("Host with a blank inside", L "Host: a b\r\n\r\n", HTTP_HOST)                            \
+	X("Host list", L "Host: a,b\r\n\r\n", HTTP_HOST)                                           \
 	X("no slash first", "GET ok" H, HTTP_TARGET)                                               \
 	X("query alone", "GET ?x" H, HTTP_TARGET)                                                  \
 	X("asterisk for GET", "GET *" H, HTTP_TARGET)                                              \

@@ -35,7 +35,8 @@
 /* Policies put in force: images do not come to lie where one is that a head may need. */
 #define SWAPS_MAX 60
 
-static const char ok[] = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+/* A refusal: so that CONNECT does not become a tunnel, which nobody reads. */
+static const char ok[] = "HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n";
 #define OK_LEN (sizeof(ok) - 1)
 
 struct flow {

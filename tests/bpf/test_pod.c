@@ -63,6 +63,7 @@ int main(void)
 	failed += cases_tcp();
 	failed += cases_http();
 	failed += cases_deny();
+	failed += cases_tunnel();
 	failed += cases_reasons();
 	world_leave(NULL);
 	return failed != 0;

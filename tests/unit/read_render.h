@@ -139,6 +139,10 @@ static void render_http(FILE *f, const struct bf_http_rule *h)
 		fprintf(f, "%shost %s", gap, h->host);
 		gap = " ";
 	}
+	if (h->upgrade) {
+		fprintf(f, "%supgrade %s", gap, h->upgrade);
+		gap = " ";
+	}
 	for (size_t i = 0; i < h->header_count; i++) {
 		const struct bf_http_header *x = &h->headers[i];
 

@@ -95,14 +95,14 @@ struct kept {
 	__u32 set[HF_COUNT];
 	__u16 header_set[BPFAST_HEADER_SLOTS];
 	char text[sizeof(((struct bpfast_flow *)0)->text)];
-	__u32 text_len, requests, responses, status;
+	__u32 text_len, requests, responses, status, upgrade_set, authority, tunnel, connect;
 	__u64 head_requests;
 	__u32 audit;
 };
 
 /* What a stream of bytes came to. */
 struct outcome {
-	__u32 reason, requests, responses, status, state;
+	__u32 reason, requests, responses, status, state, tunnel;
 	__u32 rule_ref; /* of the last request, or of the refusal */
 	__u32 audited; /* requests that only mode audit let pass */
 	char text[64];
@@ -125,7 +125,7 @@ static void load(const uint8_t *data, uint8_t fill)
 
 	if (w->pos - w->window_off < w->window_len)
 		return;
-	if ((w->st.state == H1_METHOD || w->st.state == H1_TARGET) && w->pos != w->text_pos)
+	if (w->st.state >= H1_METHOD && w->st.state <= H1_TARGET && w->pos != w->text_pos)
 		request_text_keep(w);
 	w->window_len = n < HTTP_WINDOW ? n : HTTP_WINDOW;
 	w->window_off = w->pos;
@@ -154,6 +154,8 @@ static void begin(const struct kept *k, __u32 len, uint8_t fill)
 	w->upgraded = 0;
 	w->audit = k->audit;
 	w->audited = BPFAST_R_NONE;
+	w->tunnel = HT_NONE;
+	w->connect = k->connect;
 }
 
 /* A parser that neither reads on nor changes its state would never end. */
@@ -175,6 +177,8 @@ static void judge(struct kept *k, const uint8_t *data, __u32 len, uint8_t fill, 
 		memcpy(w->set, k->set, sizeof(w->set));
 		memcpy(w->header_set, k->header_set, sizeof(w->header_set));
 		memcpy(w->text, k->text, sizeof(k->text));
+		w->upgrade_set = k->upgrade_set;
+		w->authority = k->authority;
 	}
 	w->ruleset = IMAGE_AT + IMAGE_FIELD(IMAGE_AT, ruleset_off);
 	while (w->pos < w->end && !w->reason) {
@@ -191,7 +195,7 @@ static void judge(struct kept *k, const uint8_t *data, __u32 len, uint8_t fill, 
 		}
 	}
 	assert_true(w->pos <= w->end);
-	if ((w->st.state == H1_METHOD || w->st.state == H1_TARGET) &&
+	if (w->st.state >= H1_METHOD && w->st.state <= H1_TARGET &&
 	    (w->pos != w->text_pos || w->reason))
 		request_text_keep(w);
 	request_check_line(w);
@@ -204,10 +208,15 @@ static void judge(struct kept *k, const uint8_t *data, __u32 len, uint8_t fill, 
 	memcpy(k->set, w->set, sizeof(k->set));
 	memcpy(k->header_set, w->header_set, sizeof(k->header_set));
 	memcpy(k->text, w->text, sizeof(k->text));
+	k->upgrade_set = w->upgrade_set;
+	k->authority = w->authority;
+	if (k->requests != w->requests)
+		k->tunnel = w->tunnel;
 	k->text_len = w->text_len;
 	k->requests = w->requests;
 	k->head_requests = w->head_requests;
 	out->requests = w->requests;
+	out->tunnel = k->tunnel;
 	out->state = w->st.state;
 }
 
@@ -274,8 +283,8 @@ static void assert_same(const char *what, const struct outcome *a, const struct 
 {
 	if (a->reason != b->reason || a->rule_ref != b->rule_ref || a->status != b->status ||
 	    a->audited != b->audited ||
-	    (!a->reason &&
-	     (a->requests != b->requests || a->responses != b->responses || a->state != b->state)))
+	    (!a->reason && (a->tunnel != b->tunnel || a->requests != b->requests ||
+			    a->responses != b->responses || a->state != b->state)))
 		fail_msg("%s: %s, %u requests, %u responses, state %u; in pieces: %s, %u requests, "
 			 "%u responses, state %u",
 			 what, bf_reason_word(a->reason), a->requests, a->responses, a->state,

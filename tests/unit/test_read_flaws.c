@@ -376,6 +376,15 @@ static const struct row payload[] = {
 	 "content-length\n"
 	 "11:37: spec.ingress[0].toPorts[0].rules.http[0].headers[1]: rules cannot look at "
 	 "Transfer-Encoding\n"},
+	{"upgrades",
+	 HTTP("upgrade: []\n        - upgrade: [a b]\n        - upgrade: websocket\n        - "
+	      "upgrade: ['', '*']"),
+	 "11:20: spec.ingress[0].toPorts[0].rules.http[0].upgrade: is an empty list\n"
+	 "12:21: spec.ingress[0].toPorts[0].rules.http[1].upgrade[0]: \"a b\" is no upgrade: "
+	 "write a name such as websocket\n"
+	 "13:20: spec.ingress[0].toPorts[0].rules.http[2].upgrade: is a string, but has to be a "
+	 "list\n"
+	 "14:21: spec.ingress[0].toPorts[0].rules.http[3].upgrade[0]: \"\" is no upgrade\n"},
 	{"headers by the score",
 	 HTTP("headers: [a, b, c, d, e, f, g, h, i, j, k, l, m, o, p, A, q]\n        - headers: "
 	      "[r]"),
