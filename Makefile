@@ -160,10 +160,10 @@ KERNELS_RUN = if [ "$$BPFAST_TEST_KERNELS" = none ]; then echo "kernels: not run
 	elif [ "$$(uname -m)" != x86_64 ]; then echo "kernels: not run, for the emulated machine is x86_64 and this is not"; \
 	else sh scripts/kernels.sh && $(PYTHON) tests/kernels/run.py $(1); fi
 
-test-kernels: all bpf-bins ## the kernel side on Linux 6.1 and 6.12, emulated
+test-kernels: all bpf-bins ## the same on Linux 6.1 and 6.12, emulated (root)
 	@$(call KERNELS_RUN,)
 
-test-kernels-core: all bpf-bins ## the part of it that CI runs
+test-kernels-core: all bpf-bins ## the part of test-kernels that CI runs (root)
 	@$(call KERNELS_RUN,--core)
 
 test: deps ## every test (root)
