@@ -51,7 +51,7 @@ UNIT      := $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(wildcard tests/un
 BPF_TESTS := $(patsubst tests/bpf/%.c,$(BUILD)/tests/bpf/%,$(wildcard tests/bpf/test_*.c))
 BPF_SHARED := $(patsubst tests/bpf/%.c,$(BUILD)/tests/bpf/%.o,$(filter-out tests/bpf/test_%,$(wildcard tests/bpf/*.c)))
 
-.PHONY: all help deps check-tools unit test-unit test-bpf test-e2e test demo bench bench-loss format check-format clean install soak test-kernels test-kernels-core
+.PHONY: all help deps check-tools unit test-unit test-bpf test-e2e test demo bench bench-loss format check-format clean install soak test-kernels test-kernels-core budget
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -165,6 +165,13 @@ test-kernels: all bpf-bins ## the same on Linux 6.1 and 6.12, emulated (root)
 
 test-kernels-core: all bpf-bins ## the part of test-kernels that CI runs (root)
 	@$(call KERNELS_RUN,--core)
+
+BUDGET = BPFAST_BUDGET=write $(BUILD)/tests/bpf/test_budget
+budget: all bpf-bins ## write bpf/budget.txt anew: what the verifier reads, on every kernel (root)
+	$(BUDGET)
+	sh scripts/kernels.sh
+	$(PYTHON) tests/kernels/run.py --kernel 6.1 --save bpf/budget.txt '$(BUDGET)'
+	$(PYTHON) tests/kernels/run.py --kernel 6.12 --save bpf/budget.txt '$(BUDGET)'
 
 test: deps ## every test (root)
 	$(MAKE) check

@@ -133,18 +133,14 @@ static void write_budget(void)
 	FILE *f = fopen(BUDGET, "w");
 
 	assert_non_null(f);
-	fprintf(f, "# What the verifier reads for each program on each kernel, and the most that "
-		   "it may "
-		   "come to.\n"
-		   "# PROGRAM KERNEL VERIFIED ALLOWED: instructions. Another kernel than these may "
-		   "come to "
-		   "the most of them.\n"
-		   "# The kernel's own limit is 1000000. `sudo BPFAST_BUDGET=write "
-		   "build/tests/bpf/test_budget`\n"
-		   "# writes VERIFIED of the kernel that runs; `make test-kernels` tells what the "
-		   "others "
-		   "read.\n"
-		   "# ALLOWED is raised by hand, with a reason in the commit.\n");
+	fputs("# What the verifier reads for each program on each kernel, and the most it may come "
+	      "to.\n"
+	      "# PROGRAM KERNEL VERIFIED ALLOWED: instructions; the kernel's own limit is "
+	      "1000000.\n"
+	      "# Another kernel than these may come to the most of them. `sudo make budget` "
+	      "writes\n"
+	      "# VERIFIED anew; ALLOWED is raised by hand, with a reason in the commit.\n",
+	      f);
 	qsort(b.row, b.n, sizeof(b.row[0]), by_name);
 	for (size_t i = 0; i < b.n; i++) {
 		struct row *r = &b.row[i];
@@ -176,8 +172,7 @@ static unsigned int judge(struct row *r)
 	if (!r->in_file)
 		take_the_most(r);
 	if (!r->allowed) {
-		print_error("%s is not in %s; write it there with BPFAST_BUDGET=write\n", r->name,
-			    BUDGET);
+		print_error("%s is not in %s; write it there with make budget\n", r->name, BUDGET);
 		return 1;
 	}
 	if (r->verified > r->allowed) {

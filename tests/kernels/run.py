@@ -4,6 +4,8 @@
     run.py                          everything that is run there, on every kernel
     run.py --core                   what CI runs: loading everywhere, end to end on the oldest
     run.py --kernel 6.1 COMMAND     one command there, from the top of the sources
+    run.py --kernel 6.1 --save FILE COMMAND
+                                    and FILE is then here as the command left it there
 """
 
 import argparse
@@ -12,6 +14,7 @@ import glob
 import os
 import re
 import selectors
+import shlex
 import shutil
 import signal
 import sys
@@ -29,10 +32,12 @@ MAY_SKIP = {
     "6.12": [],
 }
 PYTEST = "BPFAST_LAB_SLOW=4 /usr/bin/python3 -m pytest -q --color=no -p no:cacheprovider"
-# One agent each: the verifier takes the better part of a minute here.
+# Loading, which is once for each file, takes the longest here.
 SKELETON = "tests/e2e/test_skeleton.py -k '{hook}-ipv4 or ({hook} and hook_kind)'"
 REPLAY = "tests/e2e/test_replay.py -k 'golden and (pipelined or super)'"
-HTTP = "tests/e2e/test_http.py -k 'keep_alive or pipelined or (test_table and 4-echo)'"
+HTTP = "tests/e2e/test_http.py -k 'keep_alive or pipelined or denial or audit or chunks or one_byte or (test_table and 4-echo)'"
+EVASION = "tests/e2e/test_http_evasion.py"
+LIFE = "tests/e2e/test_lifecycle.py tests/e2e/test_spoofing.py tests/e2e/test_adoption.py"
 
 
 def bpf(name, seconds):
@@ -46,17 +51,17 @@ def e2e(name, args, seconds):
 def core(kernel):
     jobs = [bpf("test_budget", 120), bpf("test_pod", 240)]
     if kernel == KERNELS[0]:
-        jobs += [e2e("skeleton", SKELETON.format(hook="clsact"), 300), e2e("http", HTTP, 300)]
+        jobs += [e2e("skeleton", SKELETON.format(hook="clsact"), 300), e2e("http", HTTP, 300), e2e("evasion", EVASION, 300)]
     return jobs
 
 
 def everything(kernel):
     jobs = [bpf("test_budget", 120), bpf("test_pod", 240)]
     jobs += [bpf(n, 400) for n in ("test_datapath", "test_datapath_arena", "test_datapath_crash", "test_datapath_hooks")]
-    jobs += [e2e("skeleton", SKELETON.format(hook="clsact"), 300), e2e("http", HTTP, 300), e2e("replay", REPLAY, 300)]
+    jobs += [e2e("skeleton", SKELETON.format(hook="clsact"), 300)]
     if kernel != KERNELS[0]:
         jobs.append(e2e("skeleton with TCX", SKELETON.format(hook="tcx"), 300))
-    return jobs
+    return jobs + [e2e("http", HTTP, 300), e2e("evasion", EVASION, 300), e2e("replay", REPLAY, 300), e2e("life", LIFE, 900)]
 
 
 class Directory:
@@ -137,13 +142,19 @@ def main():
     parser.add_argument("--kernel", choices=KERNELS, action="append", help="only this kernel")
     parser.add_argument("--seconds", type=int, default=600, help="bound of COMMAND")
     parser.add_argument("command", nargs="?", metavar="COMMAND", help="run this and nothing else")
+    parser.add_argument("--save", metavar="FILE", help="bring this file back, a text (one --kernel)")
     args = parser.parse_args()
+    if args.save and (not args.command or len(args.kernel or []) != 1):
+        parser.error("--save needs one --kernel and a COMMAND")
     if why := missing():
         print(f"kernels: {why}", file=sys.stderr)
         return 1
     jobs_of = core if args.core else everything
     if args.command:
         jobs_of = lambda _: [Job("command", args.command, args.seconds)]  # noqa: E731
+    if args.save:
+        save = Job("save", f"cat {shlex.quote(args.save)}", 20)
+        jobs_of = lambda _: [Job("command", args.command, args.seconds), save]  # noqa: E731
     began = time.monotonic()
 
     def everything_said(guest, job):
@@ -156,7 +167,10 @@ def main():
         guests = [Guest(k, os.path.join(BUILD, "kernels", k), TOP, jobs_of(k), work, MAY_SKIP[k]) for k in args.kernel or KERNELS]
         for guest in guests:
             print(f"{guest.name:5} is Linux {guest.release}", flush=True)
-        passed, failed = run(guests, everything_said if args.command else tell)
+        passed, failed = run(guests, everything_said if args.command and not args.save else tell)
+    if args.save and not failed:
+        with open(args.save, "w", encoding="utf-8") as f:
+            f.write("".join(f"{line}\n" for line in save.lines[:-1]))  # the last is ours
     print(f"{passed} passed, {failed} failed in {time.monotonic() - began:.0f} s; what the machines said is in build/kernels/log")
     return 1 if failed else 0
 
