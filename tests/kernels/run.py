@@ -58,6 +58,8 @@ def core(kernel):
 def everything(kernel):
     jobs = [bpf("test_budget", 120), bpf("test_pod", 240)]
     jobs += [bpf(n, 400) for n in ("test_datapath", "test_datapath_arena", "test_datapath_crash", "test_datapath_hooks")]
+    # Every split in two, a quarter of a million; of the others here and there one.
+    jobs += [bpf("test_concurrency", 300), Job("test_invariance", "BPFAST_INVARIANCE_PACKAGINGS=4 build/tests/bpf/test_invariance", 600)]
     jobs += [e2e("skeleton", SKELETON.format(hook="clsact"), 300)]
     if kernel != KERNELS[0]:
         jobs.append(e2e("skeleton with TCX", SKELETON.format(hook="tcx"), 300))
