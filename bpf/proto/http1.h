@@ -103,6 +103,15 @@ enum http_event {
 	HE_MESSAGE, /* a response is complete */
 };
 
+/* Bytes of a payload that are not body: from..to. Those with less body between them than a
+ * chunk of the retention pool holds are one. */
+struct http_piece {
+	__u32 from, to;
+};
+
+/* In one payload: what does not fit is one with the last. A power of two. */
+#define HTTP_PIECES 64
+
 /* A walk over the payload of one segment. */
 struct http_walk {
 	struct bpfast_stream st; /* worked on here, stored when the segment is forwarded */
@@ -123,7 +132,9 @@ struct http_walk {
 	__u32 window_off; /* the payload's byte at window[0] */
 	__u32 window_len;
 	__u32 gap; /* body bytes are missing before `pos`; set by who walks */
-	__u32 read_to; /* behind the payload's last byte that was not body; set by who walks */
+	struct http_piece
+		piece[HTTP_PIECES]; /* of the payload: what is not body; set by who walks */
+	__u32 pieces;
 	__u32 message; /* where in the payload the current message began; 0: before it */
 	__u32 reason; /* enum bpfast_reason; not NONE: refused */
 	__u32 event; /* enum http_event: what the last step ended */

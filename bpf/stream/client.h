@@ -36,7 +36,7 @@ static __always_inline void walk_begin(struct hook *h, struct bpfast_flow *flow,
 	w->end = end;
 	w->window_off = 0;
 	w->window_len = 0;
-	w->read_to = off;
+	w->pieces = 0;
 	w->gap = 0;
 	w->message = off;
 	w->reason = BPFAST_R_NONE;
@@ -133,10 +133,25 @@ static __noinline int walk_ahead(struct hook *h)
 	return 1;
 }
 
+/* Notes that the payload was read from..w->pos: no body, so it has to be kept. */
+static __always_inline void walk_piece(struct http_walk *w, __u32 from)
+{
+	__u32 n = w->pieces, last = (n - 1) & (HTTP_PIECES - 1);
+
+	if (n && (n >= HTTP_PIECES || from - w->piece[last].to < BPFAST_CHUNK_BYTES)) {
+		w->piece[last].to = w->pos;
+		return;
+	}
+	w->piece[n & (HTTP_PIECES - 1)].from = from;
+	w->piece[n & (HTTP_PIECES - 1)].to = w->pos;
+	w->pieces = n + 1;
+}
+
 static long request_walk_step(__u32 i, struct walk_context *c)
 {
 	struct hook *h = c->hook;
 	struct http_walk *w = &h->scratch->walk;
+	__u32 from = w->pos;
 
 	if (w->pos == w->end)
 		return !walk_ahead(h);
@@ -149,7 +164,7 @@ static long request_walk_step(__u32 i, struct walk_context *c)
 		}
 		request_step(w);
 		if (w->pos <= c->end)
-			w->read_to = w->pos;
+			walk_piece(w, from);
 	}
 	if (w->reason)
 		return 1;
@@ -289,6 +304,29 @@ static __always_inline int client_deny(struct __sk_buff *skb, struct hook *h,
 	return HOOK_DROP;
 }
 
+static long client_keep_step(__u32 i, struct walk_context *c)
+{
+	struct http_walk *w = &c->hook->scratch->walk;
+	struct http_piece *piece = &w->piece[(i + 1) & (HTTP_PIECES - 1)];
+
+	c->reason = retain_add(c->skb, c->hook, c->flow, piece->from, piece->to);
+	return !!c->reason;
+}
+
+/* Keeps what of the payload was read. Returns RETAIN_FULL where there is no room for it. */
+static __noinline __u32 client_keep(struct __sk_buff *skb, struct hook *h, struct bpfast_flow *flow)
+{
+	struct walk_context c = {.skb = skb, .hook = h, .flow = flow};
+	struct http_walk *w = &h->scratch->walk;
+
+	if (!w->pieces)
+		return BPFAST_R_NONE;
+	c.reason = retain_add(skb, h, flow, w->piece[0].from, w->piece[0].to);
+	if (w->pieces > 1 && !c.reason)
+		bpf_loop(w->pieces - 1, client_keep_step, &c, 0);
+	return c.reason;
+}
+
 /* Judges what a segment brings from payload byte off on, and what it makes whole. */
 static __always_inline int client_judge(struct __sk_buff *skb, struct hook *h,
 					struct bpfast_flow *flow, __u32 off)
@@ -312,8 +350,7 @@ static __always_inline int client_judge(struct __sk_buff *skb, struct hook *h,
 	/* The stream ends at a FIN: what is kept behind one was never sent by a TCP. */
 	if (pkt->tcp_flags & TCP_FIN && (walk_in_head(w->st.state) || w->end != len))
 		return client_refuse(h, flow, BPFAST_R_HTTP_HEADER);
-	if (w->read_to > lead)
-		reason = retain_add(skb, h, flow, lead, w->read_to);
+	reason = client_keep(skb, h, flow);
 	if (reason)
 		return client_refuse(h, flow, reason);
 	walk_commit(h, flow, pkt->seq + w->end);

@@ -17,6 +17,7 @@ struct walk_context {
 	struct __sk_buff *skb;
 	struct hook *hook;
 	struct bpfast_flow *flow;
+	__u32 reason; /* why what was read cannot be kept */
 	__u32 end; /* of the payload: what lies behind is kept from packets before */
 };
 
