@@ -594,25 +594,33 @@ static __always_inline void http_name_begin(struct http_walk *w)
  */
 static __always_inline int http_body_step(struct http_walk *w, int strict)
 {
+	__u32 limit = http_limit(w);
+
 	switch (w->st.state) {
 	case H1_BODY:
 		return http_skip(w);
-	case H1_CHUNK_SIZE:
-		http_chunk_size(w, strict);
-		break;
-	case H1_CHUNK_LF:
-		http_chunk_begin(w);
-		break;
 	case H1_CHUNK_DATA:
 		if (http_skip(w))
 			w->st.state = H1_CHUNK_CR;
 		break;
 	case H1_CHUNK_CR:
 		http_expect(w, '\r', H1_CHUNK_DATA_LF, BPFAST_R_HTTP_CHUNK);
-		break;
+		if (w->reason || w->pos >= limit)
+			break;
+	/* fallthrough */
 	case H1_CHUNK_DATA_LF:
 		http_expect(w, '\n', H1_CHUNK_SIZE, BPFAST_R_HTTP_CHUNK);
 		http_chunk_next(w);
+		if (w->reason || w->pos >= limit)
+			break;
+	/* fallthrough */
+	case H1_CHUNK_SIZE:
+		http_chunk_size(w, strict);
+		if (w->st.state != H1_CHUNK_LF || w->reason || w->pos >= limit)
+			break;
+	/* fallthrough */
+	case H1_CHUNK_LF:
+		http_chunk_begin(w);
 		break;
 	default:
 		if (strict)

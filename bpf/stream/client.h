@@ -321,6 +321,9 @@ static __noinline __u32 client_keep(struct __sk_buff *skb, struct hook *h, struc
 
 	if (!w->pieces)
 		return BPFAST_R_NONE;
+	/* All or nothing: what is kept of a segment that does not go would hold up all others. */
+	if (w->pieces > 1 && !retain_room(h, flow, w->pieces))
+		return BPFAST_R_RETAIN_FULL;
 	c.reason = retain_add(skb, h, flow, w->piece[0].from, w->piece[0].to);
 	if (w->pieces > 1 && !c.reason)
 		bpf_loop(w->pieces - 1, client_keep_step, &c, 0);

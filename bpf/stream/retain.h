@@ -286,6 +286,16 @@ static __always_inline int retain_first(struct __sk_buff *skb, struct hook *h, s
 	return 0;
 }
 
+/* Could the flow keep n pieces more, each in a chunk of its own? */
+static __always_inline int retain_room(struct hook *h, struct bpfast_flow *flow, __u32 n)
+{
+	__u32 endpoint = h->endpoint->slot, *held = bpf_map_lookup_elem(&bpfast_held, &endpoint);
+	struct bpfast_chunk *first = chunk_at(chunks_of(flow));
+
+	return held && *held + n < h->control->retain_share &&
+	       (!first || first->count + n <= BPFAST_FLOW_CHUNKS);
+}
+
 /*
  * Keeps the payload bytes from..to; what is kept already stays as it is. Returns
  * RETAIN_FULL where there is no room: the packet must not be forwarded then.

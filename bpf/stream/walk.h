@@ -13,6 +13,9 @@
 /* Steps in one packet: every step reads a byte or moves between states, two at most without a byte. */
 #define WALK_STEPS (1 << 19)
 
+/* Bytes that are enough for the end of a chunk, the next one's size, and a short trailer. */
+#define CHUNK_WINDOW 64
+
 struct walk_context {
 	struct __sk_buff *skb;
 	struct hook *hook;
@@ -51,6 +54,9 @@ static __always_inline int walk_load(struct __sk_buff *skb, struct hook *h, stru
 	walk_keep_text(w);
 	if (n > HTTP_WINDOW)
 		n = HTTP_WINDOW;
+	/* Between two chunks there are only a few bytes to read. */
+	if (w->st.state >= H1_CHUNK_SIZE && n > CHUNK_WINDOW)
+		n = CHUNK_WINDOW;
 	if (memory_own(skb, h->scratch, off + n) ||
 	    bpf_skb_load_bytes(skb, off, w->window, size_within(n, HTTP_WINDOW))) {
 		h->metrics->helper_errors++;
