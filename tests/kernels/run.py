@@ -95,7 +95,8 @@ def tell(guest, job):
     skipped = f", {len(job.skipped())} skipped for want of TCX" if job.passed and job.skipped() else ""
     print(f"{guest.name:5} {job.name:24} {'passed' if job.passed else 'FAILED: ' + job.why} ({job.took:.0f} s){skipped}", flush=True)
     if not job.passed:
-        print("".join(f"    {line}\n" for line in job.lines[-80:]), end="", flush=True)
+        told = [line for line in job.lines if not re.match(r"\[( RUN  |=====|       OK)", line)]
+        print("".join(f"    {line}\n" for line in told[-80:]), end="", flush=True)
         return
     for line in job.lines:
         if " instructions of " in line or re.match(r"\d+ passed", line):
