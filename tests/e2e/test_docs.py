@@ -85,7 +85,7 @@ def last_reason(node):
 
 FOREIGN = {
     "CONNECT": (b"CONNECT web:80 HTTP/1.1\r\nHost: web:80\r\n\r\n", "http-tunnel-refused"),
-    "GET http://host/path": (b"GET http://web/x HTTP/1.1\r\nHost: web\r\n\r\n", "http-bad-target"),
+    "GET http://host/path": (b"GET http://web/x HTTP/1.1\r\nHost: other\r\n\r\n", "http-bad-host"),
     "SSH": (b"SSH-2.0-OpenSSH_9.2\r\n", "http-bad-method"),
     "other binary protocols": (b"\x00\x01\x02\x03\r\n", "http-not-http"),
 }
