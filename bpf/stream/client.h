@@ -372,6 +372,11 @@ static __always_inline int client_segment(struct __sk_buff *skb, struct hook *h,
 	__u64 slack = stream_slack(st);
 	__s32 ahead = seq_diff(pkt->seq, st->next);
 
+	/* Farther ahead of what is acknowledged no window is. Else the numbers could go round
+	 * while the server is where it was, and its next byte would be body of long ago to us. */
+	if (pkt->seq + len - st->first > SEQ_WINDOW_MAX &&
+	    pkt->seq + len - *(volatile __u32 *)&flow->server.acked > SEQ_WINDOW_MAX)
+		return refuse(h, flow, BPFAST_R_TCP_WINDOW);
 	if (ahead == 0 && slack > len) { /* body to its last byte: nothing to read */
 		st->body_left -= len;
 		stream_advance(st, pkt->seq + len);

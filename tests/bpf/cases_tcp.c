@@ -303,15 +303,44 @@ static void long_body(void **state)
 	talk_open(&t);
 	FORWARDED(client_says(&t,
 			      "GET /ok HTTP/1.1\r\nHost: a\r\nContent-Length: 8589934592\r\n\r\n"));
+	FORWARDED(SERVER(&t));
 	for (uint32_t i = 0; i < 7; i++) {
 		FORWARDED(CLIENT(&t, .seq = t.client_seq + step - 4, .data = B("body")));
 		t.client_seq += step;
 		FORWARDED(CLIENT(&t, .seq = t.client_seq - 1000, .data = B("body")));
+		FORWARDED(SERVER(&t));
 	}
 	FORWARDED(CLIENT(&t, .seq = t.client_seq + step - 4, .data = B("body")));
 	t.client_seq += step;
 	FORWARDED(server_says(&t, REPLY));
 	DENIED_403(&t, client_says(&t, BAD), HTTP_DENIED, sizeof(BAD) - 1);
+}
+
+/*
+ * The numbers of a whole round, none of them acknowledged: the server is still where it was,
+ * and would read what lies at the same number for the first time.
+ */
+static void round_without_acknowledgement(void **state)
+{
+	struct talk t = TALK();
+	uint32_t begin, seq;
+
+	(void)state;
+	policy(WEB);
+	talk_open(&t);
+	begin = seq = t.client_seq;
+	/* The server throws it away, say for its checksum. */
+	FORWARDED(CLIENT(&t, .data = B("GET /ok HTTP/1.1\r\nHost: a\r\nContent-Length: 9999999999\r\n\r\n")));
+	for (int i = 0; i < 4; i++) {
+		seq += 1u << 30;
+		CLIENT(&t, .seq = seq - 1, .data = B("b"));
+		if (i < 3)
+			CLIENT(&t, .seq = seq, .data = B("body"));
+	}
+	DROPPED(CLIENT(&t, .seq = begin, .data = B(BAD)), TCP_DIFFERS);
+	/* As far as the widest window reaches, and no farther. */
+	FORWARDED(CLIENT(&t, .seq = begin + (1u << 30) - 1, .data = B("b")));
+	DROPPED(CLIENT(&t, .seq = begin + (1u << 30), .data = B("b")), TCP_WINDOW);
 }
 
 static void after_fin(void **state)
@@ -664,7 +693,7 @@ int cases_tcp(void)
 		CASE(overlaps),
 		CASE(outside_the_stream),
 		CASE(wrap_around),
-		CASE(long_body),
+		CASE(long_body), CASE(round_without_acknowledgement),
 		CASE(after_fin),
 		CASE(fin_in_a_head),
 		CASE(one_byte_one_value),

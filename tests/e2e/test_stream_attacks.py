@@ -382,3 +382,19 @@ def test_flood_that_would_push_out_a_flow(nodes):
         s.expect(DENIED)
         assert "flow-table-full" in s.reasons()
     room.close()
+
+
+@pytest.mark.parametrize("version", [4, 6])
+def test_round_of_all_numbers(room, version):
+    """The allowed head is lost, and its body goes round all sequence numbers, out of every window, to where the server still is."""
+
+    def attack(s):
+        s.c.open()
+        s.c.put(0, s.head("GET", "/ok", 0, "Content-Length: 9999999999"), bad=1)
+        for i in range(1, 5):
+            s.c.put((i << 30) - 1, b"b")
+            if i < 4:
+                s.c.put(i << 30, b"body")
+        s.c.put(0, s.evil)
+
+    fire(room, attack, "tcp-retransmission-differs", version)
