@@ -210,8 +210,7 @@ static __always_inline __u8 http_nth(__u64 eight, __u32 n)
 
 #define HTTP_SCHEME_BYTES 0x002f2f3a70747468ull /* "http://" */
 #define HTTP_CONNECT_BYTES 0x007463656e6e6f63ull /* "connect" */
-#define HTTP_VERSION_BYTES 0x002e312f50545448ull /* "HTTP/1." */
-#define HTTP_VERSION_11_BYTES 0x312e312f50545448ull /* "HTTP/1.1" */
+#define HTTP_VERSION_BYTES 0x312e312f50545448ull /* "HTTP/1.1" */
 #define HTTP_CHUNKED_BYTES 0x0064656b6e756863ull /* "chunked" */
 
 /* 0 to 15, or 16: not a hexadecimal digit. */

@@ -506,7 +506,7 @@ static __always_inline void request_version(struct http_walk *w)
 {
 	__u32 pos = w->pos, limit = http_limit(w), n = w->st.value;
 
-	if (!n && pos + 10 <= limit && http_eight(w, pos) == HTTP_VERSION_11_BYTES &&
+	if (!n && pos + 10 <= limit && http_eight(w, pos) == HTTP_VERSION_BYTES &&
 	    http_byte(w, pos + 8) == '\r' && http_byte(w, pos + 9) == '\n') {
 		pos += 10;
 		n = 10;
@@ -529,7 +529,9 @@ static __always_inline void request_version(struct http_walk *w)
 		n++;
 	}
 	w->st.value = n;
-	if (n > 9) {
+	if (n > 9 && w->st.bits & HB_ASTERISK && !(w->st.bits & HB_OPTIONS)) {
+		http_refuse(w, BPFAST_R_HTTP_TARGET); /* PRI, but not of HTTP/2 */
+	} else if (n > 9) {
 		w->st.bits |= HB_LINE;
 		w->st.bits &= ~HB_ELEMENT;
 		w->st.state = H1_NAME;

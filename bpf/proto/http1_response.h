@@ -75,6 +75,9 @@ static __always_inline void response_header(struct http_walk *w, __u32 name)
 		w->st.bits |= HB_LENGTH;
 		w->st.body_left = 0;
 	} else if (known == BPFAST_HN_TRANSFER_ENCODING) {
+		/* In HTTP/1.0, and applied twice, it is faulty (RFC 9112, section 6.1). */
+		if (w->st.bits & (HB_ENCODING | HB_HTTP10))
+			http_refuse(w, BPFAST_R_HTTP_FRAMING);
 		w->st.bits |= HB_ENCODING;
 	}
 }

@@ -151,6 +151,7 @@
 	/* --- request line */                                                                     \
 	X("HTTP/0.9", "GET /ok\r\n", HTTP_VERSION)                                                 \
 	X("HTTP/1.2", "GET /ok HTTP/1.2\r\nHost: a\r\n\r\n", HTTP_VERSION)                         \
+	X("HTTP/1.NUL", "GET /ok HTTP/1.\0\r\nHost: a\r\n\r\n", HTTP_VERSION)                      \
 	X("HTTP/1.10", "GET /ok HTTP/1.10\r\nHost: a\r\n\r\n", HTTP_VERSION)                       \
 	X("HTTP/01.1", "GET /ok HTTP/01.1\r\nHost: a\r\n\r\n", HTTP_VERSION)                       \
 	X("HTTP/2.0", "GET /ok HTTP/2.0\r\nHost: a\r\n\r\n", HTTP_H2)                              \
@@ -254,6 +255,7 @@
 	X("no slash first", "GET ok" H, HTTP_TARGET)                                               \
 	X("query alone", "GET ?x" H, HTTP_TARGET)                                                  \
 	X("asterisk for GET", "GET *" H, HTTP_TARGET)                                              \
+	X("asterisk for PRI", "PRI *" H, HTTP_TARGET)                                              \
 	X("more than an asterisk", "OPTIONS *a" H, HTTP_TARGET)                                    \
 	/* --- header lines */                                                                     \
 	X("no Host", L "Accept: */*\r\n\r\n", HTTP_HOST)                                           \

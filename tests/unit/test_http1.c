@@ -14,37 +14,19 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
-/* src/match has a dfa.h too: this one by its place. */
-#include "../../bpf/match/dfa.h"
+#define STREAM_FAIL(...)                                                                           \
+	do {                                                                                       \
+		fail_msg(__VA_ARGS__);                                                             \
+		abort();                                                                           \
+	} while (0)
+
 #include "../bpf/requests.h"
-#include "match/lookup.h"
+#include "http1_stream.h"
 #include "observe/names.h"
 #include "policy/compile.h"
 #include "policy/read.h"
-#include "proto/http1_request.h"
-#include "proto/http1_response.h"
-
-/* Where the image lies in the arena: not at 0, for offsets are relative to it. */
-#define IMAGE_AT 64u
-
-/* A block whose end lies against a page that may not be touched. */
-static void *guarded(size_t size, size_t align)
-{
-	size_t page = (size_t)sysconf(_SC_PAGESIZE), body = (size + page - 1) / page * page;
-	uint8_t *p =
-		mmap(NULL, body + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-	assert_ptr_not_equal(p, MAP_FAILED);
-	assert_int_equal(mprotect(p + body, page, PROT_NONE), 0);
-	return p + (body - size) / align * align;
-}
-
-static struct http_walk *w; /* guarded */
-static uint8_t *input; /* ends at `input_end`, guarded */
-#define INPUT_MAX 8192
 
 static void on_flaw(void *arg, const char *file, int line, int column, const char *message)
 {
@@ -66,7 +48,6 @@ static int setup(void **state)
 	struct bf_world world = {.objects = &objects, .endpoints = &ep, .endpoint_count = 1};
 	struct bf_image image = {0};
 	struct bf_error err = {{0}};
-	uint8_t *arena;
 
 	(void)state;
 	if (bf_objects_read(&objects, NULL, REQUESTS_POLICY, strlen(REQUESTS_POLICY), on_flaw,
@@ -76,201 +57,10 @@ static int setup(void **state)
 		print_error("%s\n", err.msg);
 		return -1;
 	}
-	bf_arena_size = IMAGE_AT + (uint32_t)image.blob.len;
-	arena = guarded(bf_arena_size + BPFAST_ARENA_GUARD, 8);
-	memcpy(arena + IMAGE_AT, image.blob.data, image.blob.len);
-	bf_arena_base = arena;
+	use_image(image.blob.data, image.blob.len);
 	bf_image_free(&image);
 	bf_objects_free(&objects);
-	w = guarded(sizeof(*w), _Alignof(struct http_walk));
-	input = guarded(INPUT_MAX, 1);
 	return 0;
-}
-
-/* --- a stream, segment by segment, as bpf/stream does it ------------------------------- */
-
-/* What outlives a segment: the members of struct bpfast_flow. */
-struct kept {
-	struct bpfast_stream st;
-	__u32 set[HF_COUNT];
-	__u16 header_set[BPFAST_HEADER_SLOTS];
-	char text[sizeof(((struct bpfast_flow *)0)->text)];
-	__u32 text_len, requests, responses, status, upgrade_set, authority, tunnel, connect;
-	__u64 head_requests;
-	__u32 audit;
-};
-
-/* What a stream of bytes came to. */
-struct outcome {
-	__u32 reason, requests, responses, status, state, tunnel;
-	__u32 rule_ref; /* of the last request, or of the refusal */
-	__u32 audited; /* requests that only mode audit let pass */
-	char text[64];
-};
-
-static bool blind(__u32 state)
-{
-	return state == H1_BODY || state == H1_CHUNK_DATA || state >= H1_UNTIL_CLOSE;
-}
-
-static bool in_head(__u32 state)
-{
-	return state > H1_START && state <= H1_END_LF;
-}
-
-/* The next bytes at hand; behind them lies `fill`. */
-static void load(const uint8_t *data, uint8_t fill)
-{
-	__u32 n = w->end - w->pos;
-
-	if (w->pos - w->window_off < w->window_len)
-		return;
-	if (w->st.state >= H1_METHOD && w->st.state <= H1_TARGET && w->pos != w->text_pos)
-		request_text_keep(w);
-	w->window_len = n < HTTP_WINDOW ? n : HTTP_WINDOW;
-	w->window_off = w->pos;
-	memset(w->window, fill, sizeof(w->window));
-	memcpy(w->window, data + w->pos, w->window_len);
-}
-
-static void begin(const struct kept *k, __u32 len, uint8_t fill)
-{
-	memset(w, fill, sizeof(*w));
-	w->st = k->st;
-	w->text_len = k->text_len;
-	w->text_pos = 0;
-	w->image = IMAGE_AT;
-	w->generation = 1;
-	w->pos = 0;
-	w->end = len;
-	w->window_off = w->window_len = 0;
-	w->message = 0;
-	w->reason = BPFAST_R_NONE;
-	w->event = HE_NONE;
-	w->rule_ref = 0;
-	w->requests = k->requests;
-	w->responses = k->responses;
-	w->head_requests = k->head_requests;
-	w->upgraded = 0;
-	w->audit = k->audit;
-	w->audited = BPFAST_R_NONE;
-	w->tunnel = HT_NONE;
-	w->connect = k->connect;
-}
-
-/* A parser that neither reads on nor changes its state would never end. */
-static void assert_progress(__u32 pos, __u32 state, unsigned int *idle)
-{
-	if (w->pos == pos && w->st.state == state)
-		fail_msg("stuck in state %u at byte %u", state, pos);
-	*idle = w->pos == pos ? *idle + 1 : 0;
-	if (*idle > 3)
-		fail_msg("no byte read in four steps, state %u", state);
-}
-
-static void judge(struct kept *k, const uint8_t *data, __u32 len, uint8_t fill, struct outcome *out)
-{
-	unsigned int idle = 0;
-
-	begin(k, len, fill);
-	if (in_head(k->st.state)) {
-		memcpy(w->set, k->set, sizeof(w->set));
-		memcpy(w->header_set, k->header_set, sizeof(w->header_set));
-		memcpy(w->text, k->text, sizeof(k->text));
-		w->upgrade_set = k->upgrade_set;
-		w->authority = k->authority;
-	}
-	w->ruleset = IMAGE_AT + IMAGE_FIELD(IMAGE_AT, ruleset_off);
-	while (w->pos < w->end && !w->reason) {
-		__u32 pos = w->pos, state = w->st.state;
-
-		if (!blind(state))
-			load(data, fill);
-		request_step(w);
-		if (!w->reason)
-			assert_progress(pos, state, &idle);
-		if (w->event == HE_HEAD) {
-			out->rule_ref = w->rule_ref;
-			out->audited += w->audited != BPFAST_R_NONE;
-		}
-	}
-	assert_true(w->pos <= w->end);
-	if (w->st.state >= H1_METHOD && w->st.state <= H1_TARGET &&
-	    (w->pos != w->text_pos || w->reason))
-		request_text_keep(w);
-	request_check_line(w);
-	out->reason = w->reason;
-	if (w->reason) {
-		out->rule_ref = w->rule_ref;
-		return;
-	}
-	k->st = w->st;
-	memcpy(k->set, w->set, sizeof(k->set));
-	memcpy(k->header_set, w->header_set, sizeof(k->header_set));
-	memcpy(k->text, w->text, sizeof(k->text));
-	k->upgrade_set = w->upgrade_set;
-	k->authority = w->authority;
-	if (k->requests != w->requests)
-		k->tunnel = w->tunnel;
-	k->text_len = w->text_len;
-	k->requests = w->requests;
-	k->head_requests = w->head_requests;
-	out->requests = w->requests;
-	out->tunnel = k->tunnel;
-	out->state = w->st.state;
-}
-
-static void answer(struct kept *k, const uint8_t *data, __u32 len, uint8_t fill,
-		   struct outcome *out)
-{
-	unsigned int idle = 0;
-
-	begin(k, len, fill);
-	w->ruleset = 0;
-	w->status = k->status;
-	while (w->pos < w->end) {
-		__u32 pos = w->pos, state = w->st.state;
-
-		if (!blind(state))
-			load(data, fill);
-		response_step(w);
-		assert_int_equal(w->reason, BPFAST_R_NONE);
-		assert_progress(pos, state, &idle);
-		if (w->event == HE_MESSAGE)
-			out->status = out->status * 31 + w->status;
-	}
-	assert_true(w->pos <= w->end);
-	k->st = w->st;
-	k->responses = w->responses;
-	k->status = w->st.dfa[1];
-	out->responses = w->responses;
-	out->state = w->st.state;
-}
-
-typedef void (*reader)(struct kept *, const uint8_t *, __u32, uint8_t, struct outcome *);
-
-/* Reads bytes in pieces that end at the given places. */
-static struct outcome in_pieces(reader read, const struct kept *at, const void *bytes, size_t n,
-				const size_t *cut, size_t cuts, uint8_t fill)
-{
-	struct outcome out = {0};
-	struct kept k = {0};
-	size_t from = 0;
-
-	if (at)
-		k = *at;
-	assert_true(n <= INPUT_MAX);
-	for (size_t i = 0; i <= cuts && !out.reason; i++) {
-		size_t to = i < cuts ? cut[i] : n;
-		uint8_t *p = input + INPUT_MAX - (to - from);
-
-		if (to == from)
-			continue;
-		memcpy(p, (const uint8_t *)bytes + from, to - from);
-		read(&k, p, (__u32)(to - from), fill, &out);
-		from = to;
-	}
-	return out;
 }
 
 static struct outcome whole(reader read, const struct kept *at, const void *bytes, size_t n)
@@ -541,6 +331,9 @@ static const struct {
 	{R "Transfer-Encoding: chunked\r\n\r\n5;a=\"b\"\r\nhello\r\n0\r\nT: x\r\n\r\n", 1, H1_START,
 	 false},
 	{R "Transfer-Encoding: chunked\r\n\r\n", 1, H1_START, true},
+	{R "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 0,
+	 H1_UNKNOWN, false},
+	{"HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 0, H1_UNKNOWN, false},
 	{R "Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", 0, H1_UNKNOWN, false},
 	{R "\r\nuntil close", 0, H1_UNTIL_CLOSE, false},
 	{R "Server: x\r\nDate: y\r\n\r\n", 0, H1_UNTIL_CLOSE, false},
@@ -552,6 +345,7 @@ static const struct {
 	{"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok", 1, H1_START, false},
 	{"HTTP/1.1 200\r\nContent-Length: 0\r\n\r\n", 1, H1_START, false},
 	{"HTTP/1.1 200 \r\nContent-Length: 0\r\n\r\n", 1, H1_START, false},
+	{"HTTP/1.2 200 OK\r\n\r\n", 0, H1_UNKNOWN, false},
 	{"HTTP/2 200 OK\r\n\r\n", 0, H1_UNKNOWN, false},
 	{"HTTP/1.1 20 OK\r\n\r\n", 0, H1_UNKNOWN, false},
 	{"HTTP/1.1 200 OK\nContent-Length: 0\n\n", 0, H1_UNKNOWN, false},
