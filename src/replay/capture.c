@@ -13,6 +13,8 @@
 
 /* libpcap refuses longer ones itself (MAXIMUM_SNAPLEN, and USB's in pcapng). */
 #define FRAME_MAX (256u << 20)
+/* Far from where nanoseconds, and what is counted from them, leave 64 bits: the year 2200. */
+#define SECONDS_MAX 7258118400ll
 
 struct bf_capture {
 	char *name; /* for messages */
@@ -107,6 +109,10 @@ int bf_capture_next(struct bf_capture *c, struct bf_captured *out, struct bf_err
 	if (h->caplen > FRAME_MAX)
 		return bf_err(err, -EINVAL, "%s is damaged: its frame %llu has %u bytes", c->name,
 			      (unsigned long long)c->frames, h->caplen);
+	if (h->ts.tv_sec < 0 || h->ts.tv_sec > SECONDS_MAX)
+		return bf_err(err, -EINVAL,
+			      "%s is damaged: its frame %llu is of second %lld since 1970", c->name,
+			      (unsigned long long)c->frames, (long long)h->ts.tv_sec);
 	if (h->caplen + BF_LINK_GROWTH > c->room) {
 		more = realloc(c->frame, (size_t)h->caplen * 2 + BF_LINK_GROWTH);
 		if (!more)

@@ -243,6 +243,13 @@ def pcap_of(n=2):
     return c.pcap()
 
 
+def pcapng_at_the_end_of_time():
+    data = bytearray(make.pcapng())
+    at = next(i for i in range(0, len(data), 4) if data[i : i + 4] == struct.pack("<I", 6))
+    data[at + 12 : at + 16] = b"\xff\xff\xff\x7e"
+    return bytes(data)
+
+
 FILES = {
     "empty": (b"", ["is empty"]),
     "garbage": (b"this is no capture, but long enough to hold a header", ["not a pcap or pcapng file"]),
@@ -254,6 +261,7 @@ FILES = {
     "wireless": (frames.Capture().pcap(105), ["IEEE802_11", "tcpdump -i any"]),
     "unknown link": (frames.Capture().pcap(9999), ["9999"]),
     "pcapng cut": (make.pcapng()[:-5], ["past its frame 11"]),
+    "pcapng of no time": (pcapng_at_the_end_of_time(), ["its frame 1 is of second"]),
     "no frame of a pod": (make.allowed()[:24] + make.allowed()[24 : 24 + 16 + 51], ["--endpoint"]),
 }
 
