@@ -21,6 +21,12 @@ ifeq ($(SAN),1)
 BUILD := build-san
 SANFLAGS := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 endif
+# FUZZ=1: the same, by clang, and libFuzzer sees which way an input takes.
+ifeq ($(FUZZ),1)
+BUILD := build-fuzz
+CC := $(CLANG)
+SANFLAGS := -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+endif
 
 PKGS     := libbpf yaml-0.1 jansson libmicrohttpd libcap-ng libmnl libpcap
 WARN     := -Wall -Wextra -Werror -Wstrict-prototypes -Wmissing-prototypes -Wshadow -Wvla
@@ -51,7 +57,7 @@ UNIT      := $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(wildcard tests/un
 BPF_TESTS := $(patsubst tests/bpf/%.c,$(BUILD)/tests/bpf/%,$(wildcard tests/bpf/test_*.c))
 BPF_SHARED := $(patsubst tests/bpf/%.c,$(BUILD)/tests/bpf/%.o,$(filter-out tests/bpf/test_%,$(wildcard tests/bpf/*.c)))
 
-.PHONY: all help deps check-tools unit test-unit test-bpf test-e2e test demo bench bench-loss format check-format clean install soak test-kernels test-kernels-core budget
+.PHONY: all help deps check-tools unit test-unit test-bpf test-e2e test demo bench bench-loss format check-format clean install soak test-kernels test-kernels-core budget fuzz fuzz-short
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -152,6 +158,27 @@ soak: all $(BUILD)/tests/bpf/test_invariance $(BUILD)/tests/bpf/test_concurrency
 	BPFAST_INVARIANCE_PACKAGINGS=$(SOAK) $(BUILD)/tests/bpf/test_invariance
 	BPFAST_CONCURRENCY_FLOWS=$$(($(SOAK) / 10)) $(BUILD)/tests/bpf/test_concurrency
 
+# --- fuzzing -----------------------------------------------------------------
+
+FUZZERS := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
+FUZZ_SHARED := tests/fuzz/naive.c tests/fuzz/reference.c
+# Seconds for each target.
+FUZZ_SECONDS ?= 60
+
+$(BUILD)/tests/fuzz/%: tests/fuzz/%.c $(FUZZ_SHARED) $(BUILD)/libbpfast.a $(wildcard tests/fuzz/*.h tests/unit/http1_stream.h bpf/*/*.h) tests/bpf/requests.h
+	@mkdir -p $(@D)
+	$(call say,FUZZ,$@)
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -fsanitize=fuzzer -o $@ $< $(FUZZ_SHARED) $(BUILD)/libbpfast.a $(LDLIBS) -Wl,--allow-multiple-definition
+
+fuzz-bins: $(FUZZERS:%=$(BUILD)/tests/fuzz/%)
+
+fuzz: ## each target of tests/fuzz for FUZZ_SECONDS (60); FUZZ_ONLY=NAME takes one (no root)
+	@$(MAKE) --no-print-directory FUZZ=1 fuzz-bins
+	@$(PYTHON) tests/fuzz/run.py --seconds $(FUZZ_SECONDS) $(if $(FUZZ_ONLY),--only $(FUZZ_ONLY))
+
+fuzz-short: ## the same for a few seconds each, as CI does (no root)
+	@$(MAKE) --no-print-directory fuzz FUZZ_SECONDS=5
+
 test-e2e: all ## end to end in network namespaces (root)
 	$(PYTHON) -m pytest -q tests/e2e
 
@@ -176,6 +203,7 @@ budget: all bpf-bins ## write bpf/budget.txt anew: what the verifier reads, on e
 test: deps ## every test (root)
 	$(MAKE) check
 	$(MAKE) test-unit
+	$(MAKE) fuzz-short
 	$(MAKE) test-bpf
 	$(MAKE) test-e2e
 	$(MAKE) test-kernels-core
@@ -233,6 +261,6 @@ install: all ## install into $(DESTDIR)$(PREFIX)
 	install -m 0644 deploy/completion/bpfast.fish $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/bpfast.fish
 
 clean: ## remove what was built
-	rm -rf build build-san
+	rm -rf build build-san build-fuzz
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
