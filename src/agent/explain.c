@@ -188,6 +188,29 @@ static json_t *cilium_json(const struct bf_cilium_answer *cilium)
 			 bf_reason_word(cilium->reason), "notes", notes);
 }
 
+/* What the request may become, in the word that rules have for it; NULL: nothing. */
+static json_t *tunnel_json(const struct bf_answer *answer, const json_t *headers)
+{
+	static const char name[] = "upgrade:";
+	const char *line;
+	json_t *item;
+	size_t i, n;
+
+	if (answer->tunnel != BF_TUNNEL_UPGRADE)
+		return answer->tunnel ? json_string("connect") : NULL;
+	json_array_foreach (headers, i, item) {
+		line = json_string_value(item);
+		if (!line || strncasecmp(line, name, sizeof(name) - 1))
+			continue;
+		line += sizeof(name) - 1;
+		line += strspn(line, " \t");
+		for (n = strlen(line); n && strchr(" \t", line[n - 1]); n--)
+			;
+		return json_stringn(line, n);
+	}
+	return NULL;
+}
+
 int bf_explain_words(const struct bf_explain_world *w, const json_t *args, json_t **result,
 		     struct bf_error *err)
 {
@@ -239,13 +262,14 @@ int bf_explain_words(const struct bf_explain_world *w, const json_t *args, json_
 	bf_text_free(&request);
 	if (r)
 		return r;
-	*result =
-		json_pack("{s:s, s:s, s:s, s:b, s:b, s:o, s:o, s:I, s:o*}", "verdict",
-			  bf_verdict_word(answer.verdict), "reason", bf_reason_word(answer.reason),
-			  "hint", bf_reason_hint(answer.reason), "from_host", from.host, "request",
-			  request_asked, "egress", side_json(w, &answer.egress, from.e), "ingress",
-			  side_json(w, &answer.ingress, to.e), "generation",
-			  (json_int_t)w->generation, "cilium", cilium_json(&cilium));
+	*result = json_pack(
+		"{s:s, s:s, s:s, s:b, s:b, s:o, s:o, s:I, s:o*, s:o*}", "verdict",
+		bf_verdict_word(answer.verdict), "reason", bf_reason_word(answer.reason), "hint",
+		bf_reason_hint(answer.reason), "from_host", from.host, "request", request_asked,
+		"egress", side_json(w, &answer.egress, from.e), "ingress",
+		side_json(w, &answer.ingress, to.e), "generation", (json_int_t)w->generation,
+		"tunnel", tunnel_json(&answer, json_object_get(args, "headers")), "cilium",
+		cilium_json(&cilium));
 	bf_cilium_answer_free(&cilium);
 	return 0;
 }

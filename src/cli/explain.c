@@ -55,6 +55,19 @@ static void print_side(const char *name, const json_t *side, bool from_host, boo
 	bf_text_free(&t);
 }
 
+/* What a rule lets the request become. */
+static void print_tunnel(const char *what)
+{
+	struct bf_text t = {0};
+
+	if (!*what)
+		return;
+	bf_text_printf(&t, "tunnel   may become %s, if the server agrees\n", what);
+	if (t.data)
+		bf_cli_print(t.data);
+	bf_text_free(&t);
+}
+
 /* Where a policy written for Cilium would be decided otherwise there. */
 static void print_cilium(const json_t *cilium)
 {
@@ -99,6 +112,7 @@ static int print(struct bf_cli *cli, json_t *result)
 		printf("\n");
 		print_side("egress", json_object_get(result, "egress"), from_host, request);
 		print_side("ingress", json_object_get(result, "ingress"), from_host, request);
+		print_tunnel(text(result, "tunnel"));
 		print_cilium(json_object_get(result, "cilium"));
 	}
 	json_decref(result);

@@ -22,6 +22,9 @@ _Thread_local __u32 bf_arena_size;
 
 #define IMAGE_AT 0 /* the image is all of the arena */
 
+static_assert(BF_TUNNEL_UPGRADE == (int)HT_UPGRADE && BF_TUNNEL_CONNECT == (int)HT_CONNECT,
+	      "enum bf_tunnel");
+
 struct side {
 	const struct bf_endpoint *local;
 	bool egress;
@@ -120,6 +123,8 @@ static int judge_request(const struct bf_question *q, __u32 decision, struct bf_
 		ret = bf_err(err, -EINVAL,
 			     "the request head does not end: an empty line must close it");
 	}
+	if (!ret && !w->reason)
+		a->tunnel = (uint8_t)w->tunnel;
 	free(w);
 	return ret;
 }
@@ -196,6 +201,22 @@ static int choose_addresses(const struct bf_question *q, uint8_t from[16], uint8
 	return 0;
 }
 
+/* A side that judges requests and lets it become nothing cuts the connection. */
+static uint8_t tunnel_of(const struct bf_answer *a)
+{
+	const struct bf_answer_side *sides[2] = {&a->egress, &a->ingress};
+	uint8_t tunnel = BF_TUNNEL_NONE;
+
+	for (int i = 0; i < 2; i++) {
+		if (!sides[i]->judged || sides[i]->l4 != BPFAST_D_HTTP)
+			continue;
+		if (!sides[i]->tunnel)
+			return BF_TUNNEL_NONE;
+		tunnel = sides[i]->tunnel;
+	}
+	return a->verdict == BPFAST_V_FORWARDED ? tunnel : BF_TUNNEL_NONE;
+}
+
 int bf_explain(const struct bf_image *image, const struct bf_question *q, struct bf_answer *answer,
 	       struct bf_error *err)
 {
@@ -236,5 +257,6 @@ int bf_explain(const struct bf_image *image, const struct bf_question *q, struct
 		answer->verdict = side->verdict;
 		answer->reason = side->reason;
 	}
+	answer->tunnel = tunnel_of(answer);
 	return 0;
 }

@@ -19,12 +19,16 @@ struct bf_question {
 	size_t request_len;
 };
 
+/* What a request may become, if the server agrees: as enum http_tunnel in bpf/proto/http1.h. */
+enum bf_tunnel { BF_TUNNEL_NONE = 0, BF_TUNNEL_UPGRADE = 1, BF_TUNNEL_CONNECT = 2 };
+
 /* One side's answer: egress of `from`, ingress of `to`. */
 struct bf_answer_side {
 	bool judged; /* the side is a local endpoint */
 	uint8_t verdict; /* enum bpfast_verdict */
 	uint8_t reason; /* enum bpfast_reason */
 	uint8_t l4; /* enum bpfast_decision_verdict */
+	uint8_t tunnel; /* enum bf_tunnel: what its rules let the request become */
 	uint32_t ref; /* attribution in the image */
 	uint32_t identity_local, identity_remote;
 };
@@ -32,6 +36,7 @@ struct bf_answer_side {
 struct bf_answer {
 	uint8_t verdict; /* of both sides together */
 	uint8_t reason;
+	uint8_t tunnel; /* enum bf_tunnel: where every side that judges requests lets it */
 	struct bf_answer_side egress, ingress;
 };
 

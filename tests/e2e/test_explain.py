@@ -109,6 +109,20 @@ def test_explain_names_policy_and_rule(room):
     assert "policy-denied" in text and "web" in text, text
 
 
+def test_explain_says_what_may_become_a_tunnel(room):
+    room.clear_policies()
+    room.apply(payload("web", WEB, ingress=[http(CART, 80, {"path": "/live", "upgrade": ["websocket"]}, {"path": "/a"}, {"method": "CONNECT", "host": "db:1", "upgrade": ["connect"]})]))
+    ask_for = ("policy", "explain", "--from", "cart", "--to", "web", "--port", "80", "--http")
+    text = room.cli(*ask_for, "GET /live", "--header", "Upgrade: WebSocket ").out
+    assert text.splitlines()[-1] == "tunnel   may become WebSocket, if the server agrees"
+    assert room.explain("cart", "web", 80, "GET /live", ("Upgrade: websocket",))["tunnel"] == "websocket"
+    assert room.explain("cart", "web", 80, "CONNECT db:1", ("Host: db:1",))["tunnel"] == "connect"
+    for target, headers in (("/live", ()), ("/a", ("Upgrade: websocket",)), ("/live", ("Upgrade: h2c",)), ("/no", ("Upgrade: websocket",))):
+        said = room.explain("cart", "web", 80, f"GET {target}", headers)
+        assert "tunnel" not in said, (target, headers, said)
+    assert "tunnel " not in room.cli(*ask_for, "GET /a", "--header", "Upgrade: websocket").out
+
+
 def test_explain_by_address(room):
     room.clear_policies()
     room.apply(POLICIES["cidr"])

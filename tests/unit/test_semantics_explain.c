@@ -109,6 +109,51 @@ static void test_requests(void **state)
 	tw_free(w);
 }
 
+#define UPGRADE(line, more) line " HTTP/1.1\r\nHost: web\r\nUpgrade: websocket\r\n" more "\r\n"
+
+static void test_tunnels(void **state)
+{
+	static const struct {
+		const char *request;
+		int tunnel;
+	} rows[] = {
+		{UPGRADE("GET /a", ""), BF_TUNNEL_UPGRADE},
+		{UPGRADE("GET /a?x", "Connection: Upgrade\r\n"), BF_TUNNEL_UPGRADE},
+		{HEAD("GET /a"), BF_TUNNEL_NONE},
+		{UPGRADE("POST /b/1", ""), BF_TUNNEL_NONE}, /* the rule lets it be HTTP alone */
+		{UPGRADE("GET /a", "Upgrade: websocket\r\n"), BF_TUNNEL_NONE},
+		{UPGRADE("GET /z", ""), BF_TUNNEL_NONE},
+		{"CONNECT db:1 HTTP/1.1\r\nHost: db:1\r\n\r\n", BF_TUNNEL_CONNECT},
+	};
+	struct tw *w = shop();
+	struct bf_rule *rule = &w->policies[0].rules[0];
+
+	(void)state;
+	rule->http_rules[0].upgrade = tw_str(w, "websocket");
+	rule->http_rules[2] = (struct bf_http_rule){.method = tw_str(w, "CONNECT"),
+						    .upgrade = tw_str(w, "connect")};
+	rule->http_rule_count = 3;
+	tw_compile(w);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		struct bf_answer a = explain(w, from_to(w, "cart", "web", 80, rows[i].request));
+
+		assert_int_equal(a.tunnel, rows[i].tunnel);
+		assert_int_equal(a.ingress.tunnel, rows[i].tunnel);
+	}
+	/* The sender's side has to let it too, where it judges requests. */
+	tw_rule(w, &w->policies[1], TW_EGRESS, "app=web", "80", "GET /a");
+	w->policies[1].rules[0] = w->policies[1].rules[2];
+	tw_compile(w);
+	assert_int_equal(explain(w, from_to(w, "cart", "web", 80, rows[0].request)).tunnel,
+			 BF_TUNNEL_NONE);
+	w->policies[1].rules[0].http_rules[0].upgrade = tw_str(w, ".*");
+	w->policies[1].rules[2] = w->policies[1].rules[0];
+	tw_compile(w);
+	assert_int_equal(explain(w, from_to(w, "cart", "web", 80, rows[0].request)).tunnel,
+			 BF_TUNNEL_UPGRADE);
+	tw_free(w);
+}
+
 static void test_long_heads(void **state)
 {
 	struct tw *w = shop();
@@ -259,10 +304,15 @@ static void test_unknown_endpoint(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_requests),	cmocka_unit_test(test_long_heads),
-		cmocka_unit_test(test_unfinished_head), cmocka_unit_test(test_two_sides),
-		cmocka_unit_test(test_addresses),	cmocka_unit_test(test_node),
-		cmocka_unit_test(test_audit),		cmocka_unit_test(test_unknown_endpoint),
+		cmocka_unit_test(test_requests),
+		cmocka_unit_test(test_tunnels),
+		cmocka_unit_test(test_long_heads),
+		cmocka_unit_test(test_unfinished_head),
+		cmocka_unit_test(test_two_sides),
+		cmocka_unit_test(test_addresses),
+		cmocka_unit_test(test_node),
+		cmocka_unit_test(test_audit),
+		cmocka_unit_test(test_unknown_endpoint),
 	};
 
 	return cmocka_run_group_tests_name("explain", tests, NULL, NULL);
