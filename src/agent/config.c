@@ -32,7 +32,7 @@ static const struct option options[] = {
 	{"policy-dir", TEXT, AT(policy_dir), 0, 0, "DIR",
 	 "policies that are watched (default /etc/bpfast/policies), or off"},
 	{"log-dir", TEXT, AT(log_dir), 0, 0, "DIR",
-	 "files that are logs (default /var/log/bpfast)"},
+	 "not used yet: nothing is logged to files (default /var/log/bpfast)"},
 	{"metrics-listen", TEXT, AT(metrics_listen), 0, 0, "ADDR:PORT",
 	 "Prometheus metrics (default 127.0.0.1:9477), or off"},
 	{"log-level", TEXT, AT(log_level), 0, 0, "LEVEL", "error, warn, info (default) or debug"},
