@@ -57,7 +57,7 @@ _bpfast() {
 	"policy apply" | "policy check") words_here+=" --filename" ;;
 	"policy delete") words_here+=" --filename $(_bpfast_ask "$run" policies)" ;;
 	"policy get") words_here+=" $(_bpfast_ask "$run" policies)" ;;
-	"policy explain") words_here+=" --from --to --port --http --header" ;;
+	"policy explain") words_here+=" --from --to --port --http --header --filename --endpoint-file" ;;
 	"observe "*) words_here+=" --follow --last --verdict --protocol --endpoint --show-query" ;;
 	"replay "*)
 		words_here+=" --policy --endpoint --endpoint-file --node --show-query"
