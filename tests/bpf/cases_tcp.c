@@ -330,7 +330,9 @@ static void round_without_acknowledgement(void **state)
 	talk_open(&t);
 	begin = seq = t.client_seq;
 	/* The server throws it away, say for its checksum. */
-	FORWARDED(CLIENT(&t, .data = B("GET /ok HTTP/1.1\r\nHost: a\r\nContent-Length: 9999999999\r\n\r\n")));
+	FORWARDED(CLIENT(
+		&t,
+		.data = B("GET /ok HTTP/1.1\r\nHost: a\r\nContent-Length: 9999999999\r\n\r\n")));
 	for (int i = 0; i < 4; i++) {
 		seq += 1u << 30;
 		CLIENT(&t, .seq = seq - 1, .data = B("b"));
@@ -693,7 +695,8 @@ int cases_tcp(void)
 		CASE(overlaps),
 		CASE(outside_the_stream),
 		CASE(wrap_around),
-		CASE(long_body), CASE(round_without_acknowledgement),
+		CASE(long_body),
+		CASE(round_without_acknowledgement),
 		CASE(after_fin),
 		CASE(fin_in_a_head),
 		CASE(one_byte_one_value),
