@@ -34,9 +34,10 @@ static int peek(const struct naive *m)
 
 static bool take(struct naive *m, const char *text)
 {
-	size_t len = strlen(text);
+	ptrdiff_t len = (ptrdiff_t)strlen(text);
 
-	if ((size_t)(m->end - m->p) < len || memcmp(m->p, text, len))
+	/* A pattern that is cut short may have led past its end. */
+	if (m->end - m->p < len || memcmp(m->p, text, (size_t)len))
 		return false;
 	m->p += len;
 	return true;
