@@ -138,6 +138,42 @@ MaxKeepAliveRequests 0
     return Process(ns, ["apache2", "-DFOREGROUND", "-f", f"{d}/conf"], [port], d)
 
 
+def tinyproxy(ns, port=8888, connect_port=9000):
+    """A forward proxy that lets CONNECT reach one port."""
+    d = _directory("tinyproxy")
+    with open(f"{d}/conf", "w", encoding="utf-8") as f:
+        f.write(f"Port {port}\nLogFile \"{d}/told\"\nPidFile \"{d}/pid\"\nMaxClients 20\nConnectPort {connect_port}\n")
+    return Process(ns, ["tinyproxy", "-d", "-c", f"{d}/conf"], [port], d)
+
+
+WEBSOCKETS = """
+import asyncio, sys, websockets
+
+async def talk(ws, path=None):
+    await ws.send("hello")  # the server is the first to say something
+    async for message in ws:
+        if message == "push":
+            for i in range(5):
+                await ws.send(f"push {i}")
+        else:
+            await ws.send(message)
+
+async def main():
+    async with websockets.serve(talk, None, int(sys.argv[1]), ping_interval=None, max_size=None):
+        await asyncio.Future()
+
+asyncio.run(main())
+"""
+
+
+def websocket(ns, port=9000):
+    """Debian's python3-websockets: says hello, sends every message back, and five for "push"."""
+    d = _directory("websocket")
+    with open(f"{d}/server.py", "w", encoding="utf-8") as f:
+        f.write(WEBSOCKETS)
+    return Process(ns, ["/usr/bin/python3", f"{d}/server.py", str(port)], [port], d)
+
+
 class Told:
     """One request that the echo server executed."""
 
