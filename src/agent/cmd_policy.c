@@ -7,6 +7,7 @@
 #include "agent/explain.h"
 #include "agent/log.h"
 #include "agent/server.h"
+#include "policy/selector.h"
 
 /* Puts new applied objects into force and keeps them. Takes *new on success. */
 static int commit(struct bf_agent *a, struct bf_objects *new, json_t **result, struct bf_error *err)
@@ -68,6 +69,12 @@ static int apply(struct bf_agent *a, struct bf_client *c, const json_t *args, js
 	return r;
 }
 
+static int no_object(struct bf_error *err, const char *key)
+{
+	return bf_err(err, -ENOENT, "there is no %s; %s`bpfast policy list` shows what there is",
+		      key, strchr(key, '/') ? "" : "it is KIND/NAMESPACE/NAME, and ");
+}
+
 /* The keys to delete: given ones, or those of the objects in given files. */
 static int keys_of(const json_t *args, json_t **keys, json_t **result, struct bf_error *err)
 {
@@ -120,8 +127,7 @@ static int delete(struct bf_agent *a, struct bf_client *c, const json_t *args, j
 				   "%s comes from the policy directory %s; take it away there", key,
 				   a->config.policy_dir);
 		else if ((r = bf_objects_remove(&new, key)))
-			bf_err(err, r, "there is no %s; `bpfast policy list` shows what there is",
-			       key);
+			no_object(err, key);
 		if (r)
 			break;
 	}
@@ -141,7 +147,23 @@ static int delete(struct bf_agent *a, struct bf_client *c, const json_t *args, j
 	return r;
 }
 
-static void list_objects(json_t *array, const struct bf_objects *o, bool directory)
+/* How many endpoints of this node a policy is about, of which o has `specs` from p on. */
+static json_int_t selected(const struct bf_world *world, const struct bf_policy *p, size_t specs)
+{
+	json_int_t n = 0;
+	size_t e, i;
+
+	for (e = 0; e < world->endpoint_count; e++) {
+		for (i = 0; i < specs; i++)
+			if (bf_policy_selects(world->objects, p + i, &world->endpoints[e]))
+				break;
+		n += i < specs;
+	}
+	return n;
+}
+
+static void list_objects(json_t *array, const struct bf_objects *o, const struct bf_world *world,
+			 bool directory)
 {
 	size_t i;
 
@@ -153,16 +175,17 @@ static void list_objects(json_t *array, const struct bf_objects *o, bool directo
 					 "file", ""));
 	for (i = 0; i < o->policy_count; i++) {
 		const struct bf_policy *p = &o->policies[i];
-		size_t rules = p->rule_count;
+		size_t rules = p->rule_count, specs = 1;
 
-		while (i + 1 < o->policy_count && bf_policy_continues(o, i + 1))
+		for (; i + 1 < o->policy_count && bf_policy_continues(o, i + 1); specs++)
 			rules += o->policies[++i].rule_count;
 		json_array_append_new(
-			array, json_pack("{s:s, s:s, s:s, s:I, s:s, s:s, s:s}", "kind",
+			array, json_pack("{s:s, s:s, s:s, s:I, s:I, s:s, s:s, s:s}", "kind",
 					 bf_policy_kind_name(p->kind), "namespace",
 					 p->namespace ? p->namespace : "", "name", p->name, "rules",
-					 (json_int_t)rules, "mode", p->audit ? "audit" : "enforce",
-					 "source", directory ? "directory" : "applied", "file",
+					 (json_int_t)rules, "endpoints", selected(world, p, specs),
+					 "mode", p->audit ? "audit" : "enforce", "source",
+					 directory ? "directory" : "applied", "file",
 					 p->file ? p->file : ""));
 	}
 }
@@ -170,11 +193,24 @@ static void list_objects(json_t *array, const struct bf_objects *o, bool directo
 static int list(struct bf_agent *a, struct bf_client *c, const json_t *args, json_t **result,
 		struct bf_error *err)
 {
-	json_t *array = json_array();
+	struct bf_endpoint *flat = bf_endpoints_flat(&a->endpoints);
+	struct bf_objects merged = {0};
+	struct bf_world world = {.objects = &merged, .endpoints = flat};
+	json_t *array;
+	int r = flat ? bf_objects_merge(&merged, &a->directory, &a->applied, err)
+		     : bf_err(err, -ENOMEM, "no memory");
 
-	(void)c, (void)args, (void)err;
-	list_objects(array, &a->directory, true);
-	list_objects(array, &a->applied, false);
+	(void)c, (void)args;
+	if (r) {
+		free(flat);
+		return r;
+	}
+	world.endpoint_count = a->endpoints.n;
+	array = json_array();
+	list_objects(array, &a->directory, &world, true);
+	list_objects(array, &a->applied, &world, false);
+	free(flat);
+	bf_objects_free(&merged);
 	*result = json_pack("{s:o, s:I, s:I}", "objects", array, "revision",
 			    (json_int_t)a->revision, "generation", (json_int_t)a->generation);
 	return 0;
@@ -214,8 +250,7 @@ static int get(struct bf_agent *a, struct bf_client *c, const json_t *args, json
 	if (!*result)
 		*result = find(&a->applied, key);
 	if (!*result)
-		return bf_err(err, -ENOENT,
-			      "there is no %s; `bpfast policy list` shows what there is", key);
+		return no_object(err, key);
 	return 0;
 }
 

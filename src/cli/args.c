@@ -165,6 +165,12 @@ static int find_command(struct bf_cli *cli, const struct bf_cli_command *const *
 	return BF_EXIT_USAGE;
 }
 
+static int unknown(struct bf_cli *cli, const char *noun)
+{
+	return bf_cli_fail(cli, BF_EXIT_USAGE, "'%s' is not a command; `bpfast help` lists them",
+			   noun);
+}
+
 static int no_verb(struct bf_cli *cli, const struct bf_cli_command *list, const char *noun,
 		   const char *verb)
 {
@@ -226,6 +232,37 @@ static bool wants_json(int argc, char **argv)
 	return false;
 }
 
+static int usage(struct bf_cli *cli)
+{
+	const struct bf_cli_command *c = cli->command;
+
+	/* `policy apply shop.yaml`, as one types it once. */
+	if (!c->max && find_option(c->options, "filename", strlen("filename")))
+		return bf_cli_fail(cli, BF_EXIT_USAGE,
+				   "'%s' is one word too many; a file is given with -f",
+				   cli->operands[0]);
+	return bf_cli_fail(cli, BF_EXIT_USAGE, "usage: bpfast %s%s%s%s%s", c->noun,
+			   c->verb ? " " : "", c->verb ? c->verb : "", *c->operands ? " " : "",
+			   c->operands);
+}
+
+/* help [NOUN [VERB]] */
+static int help(struct bf_cli *cli, const struct bf_cli_command *const *nouns, const char *noun,
+		const char *verb)
+{
+	const struct bf_cli_command *list;
+
+	if (!noun || noun[0] == '-')
+		help_all(nouns);
+	else if (!find_command(cli, nouns, noun, verb, &list))
+		help_command(cli->command);
+	else if (!list)
+		return unknown(cli, noun);
+	else
+		list_commands(list);
+	return BF_EXIT_DONE;
+}
+
 int bf_args_parse(struct bf_cli *cli, const struct bf_cli_command *const *nouns, int argc,
 		  char **argv, bool *run)
 {
@@ -244,12 +281,9 @@ int bf_args_parse(struct bf_cli *cli, const struct bf_cli_command *const *nouns,
 	if (r)
 		return r;
 	if (i >= argc || !strcmp(argv[i], "help")) {
-		if (i + 1 < argc && !find_command(cli, nouns, argv[i + 1],
-						  i + 2 < argc ? argv[i + 2] : NULL, &list))
-			help_command(cli->command);
-		else
-			help_all(nouns);
-		return i >= argc && !bf_cli_switch(cli, "help") ? BF_EXIT_USAGE : BF_EXIT_DONE;
+		r = help(cli, nouns, i + 1 < argc ? argv[i + 1] : NULL,
+			 i + 2 < argc ? argv[i + 2] : NULL);
+		return i >= argc && !bf_cli_switch(cli, "help") ? BF_EXIT_USAGE : r;
 	}
 	/* The verb is the next word that is no option. */
 	for (v = i + 1; v < argc && argv[v][0] == '-' && argv[v][1]; v++)
@@ -264,8 +298,7 @@ int bf_args_parse(struct bf_cli *cli, const struct bf_cli_command *const *nouns,
 		for (; i < argc; i++)
 			asked |= !strcmp(argv[i], "--help") || !strcmp(argv[i], "-h");
 		if (!list)
-			return bf_cli_fail(cli, BF_EXIT_USAGE,
-					   "'%s' is not a command; `bpfast help` lists them", noun);
+			return unknown(cli, noun);
 		if (asked) {
 			list_commands(list);
 			return BF_EXIT_DONE;
@@ -296,10 +329,7 @@ int bf_args_parse(struct bf_cli *cli, const struct bf_cli_command *const *nouns,
 		return r;
 	if (cli->operand_count < cli->command->min ||
 	    (cli->command->max >= 0 && cli->operand_count > cli->command->max))
-		return bf_cli_fail(cli, BF_EXIT_USAGE, "usage: bpfast %s%s%s %s",
-				   cli->command->noun, cli->command->verb ? " " : "",
-				   cli->command->verb ? cli->command->verb : "",
-				   cli->command->operands);
+		return usage(cli);
 	*run = true;
 	return BF_EXIT_DONE;
 }

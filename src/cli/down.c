@@ -88,7 +88,8 @@ static int down(struct bf_cli *cli)
 	if (!r && !pin_dir)
 		r = bf_cli_fail(cli, BF_EXIT_FAILED, "no memory");
 	if (!r && bf_datapath_down(pin_dir, &err))
-		r = bf_cli_fail(cli, BF_EXIT_FAILED, "%s", err.msg);
+		r = bf_cli_fail(cli, BF_EXIT_FAILED, "%s%s", err.msg,
+				geteuid() ? "; run as root" : "");
 	if (!r && run_fd >= 0) {
 		unlinkat(run_fd, "state.json", 0);
 		unlinkat(run_fd, "state.json.new", 0);

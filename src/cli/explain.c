@@ -181,6 +181,11 @@ int bf_cli_explain(struct bf_cli *cli)
 	if (bf_cli_text(cli, "endpoint-file") && !bf_cli_list(cli, "filename"))
 		return bf_cli_fail(cli, BF_EXIT_USAGE,
 				   "--endpoint-file needs -f: policies from files are asked then");
+	if (bf_cli_list(cli, "filename") && !bf_cli_text(cli, "endpoint-file"))
+		return bf_cli_fail(
+			cli, BF_EXIT_USAGE,
+			"--endpoint-file is missing: with -f nobody else says who the endpoints "
+			"are; `bpfast endpoint list -o json` prints one");
 	if (headers && !http)
 		return bf_cli_fail(cli, BF_EXIT_USAGE, "--header needs --http");
 	args = json_pack("{s:s, s:s, s:i, s:s}", "from", from, "to", to, "port", (int)number,

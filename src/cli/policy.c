@@ -12,6 +12,7 @@
 #include "cli/cli.h"
 #include "cli/policy.h"
 #include "policy/compile.h"
+#include "policy/selector.h"
 
 static int read_stream(const struct bf_cli *cli, int fd, const char *name, json_t *files)
 {
@@ -171,7 +172,7 @@ static int list(struct bf_cli *cli)
 	struct bf_table t = {0};
 	const json_t *o;
 	json_t *result;
-	char rules[24];
+	char rules[24], endpoints[24];
 	size_t i;
 	int r = bf_cli_ask(cli, "policy list", NULL, &result);
 
@@ -182,15 +183,17 @@ static int list(struct bf_cli *cli)
 		json_decref(result);
 		return BF_EXIT_DONE;
 	}
-	bf_table_row(&t, 6, "KIND", "NAMESPACE", "NAME", "RULES", "MODE", "FROM");
+	bf_table_row(&t, 7, "KIND", "NAMESPACE", "NAME", "RULES", "ENDPOINTS", "MODE", "FROM");
 	json_array_foreach (json_object_get(result, "objects"), i, o) {
 		bool ns = !strcmp(text(o, "kind"), "Namespace");
 
 		snprintf(rules, sizeof(rules), "%lld",
 			 (long long)json_integer_value(json_object_get(o, "rules")));
-		bf_table_row(&t, 6, text(o, "kind"),
+		snprintf(endpoints, sizeof(endpoints), "%lld",
+			 (long long)json_integer_value(json_object_get(o, "endpoints")));
+		bf_table_row(&t, 7, text(o, "kind"),
 			     *text(o, "namespace") ? text(o, "namespace") : "-", text(o, "name"),
-			     ns ? "-" : rules, ns ? "-" : text(o, "mode"),
+			     ns ? "-" : rules, ns ? "-" : endpoints, ns ? "-" : text(o, "mode"),
 			     !strcmp(text(o, "source"), "directory") && *text(o, "file")
 				     ? text(o, "file")
 				     : text(o, "source"));
@@ -269,6 +272,29 @@ int bf_cli_objects(const struct bf_cli *cli, const char *option, struct bf_objec
 	return r;
 }
 
+void bf_cli_note_unused(const struct bf_objects *objects, const struct bf_endpoint *endpoints,
+			size_t n)
+{
+	bool used = false;
+	size_t i, e;
+	char *key;
+
+	for (i = 0; i < objects->policy_count; i++) {
+		if (!bf_policy_continues(objects, i))
+			used = false;
+		for (e = 0; !used && e < n; e++)
+			used = bf_policy_selects(objects, &objects->policies[i], &endpoints[e]);
+		/* An object with several specs is several policies. */
+		if (used || (i + 1 < objects->policy_count && bf_policy_continues(objects, i + 1)))
+			continue;
+		key = bf_policy_key(&objects->policies[i]);
+		fprintf(stderr,
+			"bpfast: %s selects none of the endpoints: compare labels and namespaces\n",
+			key ? key : "a policy");
+		free(key);
+	}
+}
+
 static int check(struct bf_cli *cli)
 {
 	struct bf_objects objects = {0};
@@ -314,13 +340,18 @@ const struct bf_cli_command bf_cli_policy[] = {
 	 file_options, apply},
 	{"policy", "delete", "[KIND/NAMESPACE/NAME]...", 0, -1, "take objects out of force",
 	 file_options, delete},
-	{"policy", "list", "", 0, 0, "all objects in force", none, list},
+	{"policy", "list", "", 0, 0,
+	 "all objects in force\n\n"
+	 "ENDPOINTS are those of this node that a policy selects: 0 is often a wrong label or\n"
+	 "namespace.",
+	 none, list},
 	{"policy", "get", "KIND/NAMESPACE/NAME", 1, 1, "one object, as JSON", none, get},
 	{"policy", "check", "", 0, 0, "look for flaws, without an agent and without root",
 	 file_options, check},
 	{"policy", "explain", "", 0, 0,
 	 "say what the kernel would decide, and why\n\n"
-	 "Answers from the very tables that are in force.",
+	 "Answers from the very tables that are in force; with -f and --endpoint-file from\n"
+	 "those that these files would make.",
 	 explain_options, bf_cli_explain},
 	{NULL, NULL, NULL, 0, 0, NULL, NULL, NULL},
 };

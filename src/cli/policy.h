@@ -12,4 +12,8 @@ int bf_cli_objects(const struct bf_cli *cli, const char *option, struct bf_objec
 
 int bf_cli_explain(struct bf_cli *cli); /* explain.c */
 
+/* Names on stderr the policies that select none of these endpoints. */
+void bf_cli_note_unused(const struct bf_objects *objects, const struct bf_endpoint *endpoints,
+			size_t n);
+
 #endif

@@ -139,6 +139,7 @@ static int replay(struct bf_cli *cli)
 			r = bf_cli_fail(cli, BF_EXIT_FAILED, "no memory");
 	}
 	if (!r) {
+		bf_cli_note_unused(&objects, flat, endpoints.n);
 		options.objects = &objects;
 		options.endpoints = flat;
 		options.endpoint_count = endpoints.n;

@@ -61,8 +61,8 @@ int bf_pins_prepare(const char *pin_dir, struct bf_error *err)
 	if (!bf_pins_on_bpffs(parent))
 		return bf_err(err, -EINVAL,
 			      "the pin directory %s does not lie on a BPF file system; use one "
-			      "below " BPFFS ", or run: mount -t bpf bpf %s",
-			      pin_dir, parent);
+			      "below " BPFFS ", such as " BPFFS "/bpfast",
+			      pin_dir);
 	if (mkdir(pin_dir, 0700) < 0 && errno != EEXIST)
 		return bf_err(err, -errno, "cannot make the pin directory %s: %s", pin_dir,
 			      strerror(errno));

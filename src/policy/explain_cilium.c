@@ -16,9 +16,7 @@
 static bool selects(const struct bf_objects *objects, const struct bf_policy *policy,
 		    const struct bf_endpoint *ep)
 {
-	return ep && ep->slot >= 0 && !policy->subject_none &&
-	       bf_selector_matches(&policy->subject, ep->namespace, &ep->labels,
-				   bf_namespace_labels(objects, ep->namespace));
+	return ep && ep->slot >= 0 && bf_policy_selects(objects, policy, ep);
 }
 
 static bool names_remote_node(const struct bf_policy *policy)

@@ -61,3 +61,11 @@ bool bf_selector_matches(const struct bf_selector *s, const char *ns,
 			return false;
 	return true;
 }
+
+bool bf_policy_selects(const struct bf_objects *objects, const struct bf_policy *policy,
+		       const struct bf_endpoint *endpoint)
+{
+	return !policy->subject_none &&
+	       bf_selector_matches(&policy->subject, endpoint->namespace, &endpoint->labels,
+				   bf_namespace_labels(objects, endpoint->namespace));
+}

@@ -22,6 +22,10 @@
 bool bf_selector_matches(const struct bf_selector *s, const char *ns,
 			 const struct bf_labels *labels, const struct bf_labels *ns_labels);
 
+/* Is the policy about this endpoint? objects: where the labels of namespaces stand. */
+bool bf_policy_selects(const struct bf_objects *objects, const struct bf_policy *policy,
+		       const struct bf_endpoint *endpoint);
+
 /* The value under a key as above, or NULL where there is none. Borrowed. */
 const char *bf_effective_label(const char *key, const char *ns, const struct bf_labels *labels,
 			       const struct bf_labels *ns_labels);

@@ -67,6 +67,34 @@ def test_list(node):
     assert "NetworkPolicy" in text and "shop" in text
 
 
+def test_list_counts_the_endpoints_that_are_selected(node):
+    def spec(**selector):
+        return {"endpointSelector": {"matchLabels": selector}, "ingress": [{"fromEntities": ["all"]}]}
+
+    several = {"apiVersion": "cilium.io/v2", "kind": "CiliumClusterwideNetworkPolicy", "metadata": {"name": "both"}}
+    several["specs"] = [spec(app="web"), spec(app="cart"), spec(app="web")]
+    node.apply(join(
+        json.dumps(several) + "\n",
+        payload("wrong", {"app": "wbe"}, namespace="shop", ingress=[{"fromEntities": ["all"]}]),
+        payload("elsewhere", {"app": "web"}, namespace="other", ingress=[{"fromEntities": ["all"]}]),
+        POLICY,
+    ))  # fmt: skip
+    listed = node.cli("-o", "json", "policy", "list").json["objects"]
+    assert {o["name"]: o["endpoints"] for o in listed} == {"both": 2, "wrong": 0, "elsewhere": 0, "web": 1}
+
+
+def test_what_is_said_to_wrong_words(node):
+    for words, says in (
+        (("policy", "apply", "shop.yaml"), "'shop.yaml' is one word too many; a file is given with -f"),
+        (("policy", "explain", "-f", "/dev/null", "--from", "cart", "--to", "web", "--port", "80"), "--endpoint-file is missing"),
+        (("help", "nonsense"), "'nonsense' is not a command"),
+    ):
+        r = node.bpfast(*words)
+        assert r.code == 2 and says in r.err, words
+    assert "KIND/NAMESPACE/NAME" in node.bpfast("policy", "delete", "web").err
+    assert "policy explain" in node.cli("help", "policy").out and "endpoint add" not in node.cli("help", "policy").out
+
+
 def test_endpoints(node):
     listed = node.cli("-o", "json", "endpoint", "list").json["endpoints"]
     web = next(e for e in listed if e["name"] == "web")

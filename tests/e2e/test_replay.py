@@ -38,10 +38,13 @@ def replay(*args, cwd=None, input=None, wrap=()):
     return subprocess.run(command, cwd=cwd, input=input, capture_output=True, timeout=30 * SLOW, env=env, check=False)
 
 
-def done(*args, **kw):
+NOBODY = "bpfast: PayloadPolicy/shop/web selects none of the endpoints: compare labels and namespaces\n"
+
+
+def done(*args, says="", **kw):
     r = replay(*args, **kw)
     assert r.returncode == 0, r.stderr.decode()
-    assert not r.stderr, r.stderr.decode()
+    assert r.stderr.decode() == says
     return r.stdout.decode()
 
 
@@ -169,13 +172,20 @@ def test_both_directions_need_only_one_pod(tmp_path):
     """Only web is a pod: cart is an address like any other, and no rule names it."""
     records, s = as_json(capture_of("allowed"), *POLICY, *WEB)
     assert {r["verdict"] for r in records} == {"DROPPED"} and s["dropped"] == {"policy-denied": 1} and s["behind_refusal"]
-    cart_only, s = as_json(capture_of("allowed"), *POLICY, *CART)
+    cart_only, s = as_json(capture_of("allowed"), *POLICY, *CART, says=NOBODY)
     assert not s["dropped"] and s["forwarded"] == 13 and {r["traffic_direction"] for r in cart_only} == {"EGRESS"}
 
 
 def test_without_policy_everything_passes():
     records, s = as_json(capture_of("denied"), *WEB, *CART)
     assert s["packets"] == s["forwarded"] == 24 and {r["verdict"] for r in records} == {"FORWARDED"}
+
+
+def test_a_policy_that_selects_nobody_is_named():
+    """Else nobody sees why everything was forwarded: here the namespace is missing."""
+    _, s = as_json(capture_of("denied"), *POLICY, "--endpoint", "web=10.0.0.2,app=web", says=NOBODY)
+    assert s["packets"] == s["forwarded"]
+    as_json(capture_of("denied"), *POLICY, *WEB)
 
 
 def test_endpoint_file_of_the_agent(tmp_path, by_ethernet):

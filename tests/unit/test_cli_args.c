@@ -125,6 +125,7 @@ static void refused(void **state)
 		"thing add",
 		"thing add a b",
 		"thing list x",
+		"help nothing",
 		"thing list --nope",
 		"thing list --last",
 		"thing list --follow=yes",
@@ -147,9 +148,9 @@ static void refused(void **state)
 
 static void help_is_no_failure(void **state)
 {
-	static const char *const lines[] = {"help",	      "--help",
-					    "thing --help",   "thing add --help",
-					    "help thing add", "observe -h"};
+	static const char *const lines[] = {
+		"help",		  "--help",	"thing --help", "thing add --help",
+		"help thing add", "help thing", "observe -h"};
 	struct parsed p;
 	size_t i;
 
