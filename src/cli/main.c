@@ -22,7 +22,8 @@ int main(int argc, char **argv)
 	json_decref(cli.options);
 	free(cli.operands);
 	/* A full disk or a closed pipe must not look like success. */
-	if (fflush(stdout) && status == BF_EXIT_DONE)
-		status = BF_EXIT_FAILED;
+	if ((fflush(stdout) | ferror(stdout)) && status == BF_EXIT_DONE)
+		status = bf_cli_fail(&cli, BF_EXIT_FAILED,
+				     "not all could be written to standard output");
 	return status;
 }

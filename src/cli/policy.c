@@ -304,6 +304,8 @@ static int check(struct bf_cli *cli)
 		return bf_cli_fail(cli, BF_EXIT_USAGE,
 				   "-f FILE is missing: a file, a directory, or - for stdin");
 	r = bf_cli_objects(cli, "filename", &objects);
+	if (!r && !objects.policy_count && !objects.namespace_count)
+		r = bf_cli_fail(cli, BF_EXIT_FAILED, "there is no object in what was given");
 	if (!r && cli->json)
 		printf("{\"policies\": %zu, \"namespaces\": %zu}\n", objects.policy_count,
 		       objects.namespace_count);

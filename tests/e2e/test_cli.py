@@ -2,9 +2,12 @@
 """The command line's promises to scripts."""
 
 import json
+import os
+import subprocess
 
 import pytest
 from lab import servers
+from lab.node import BIN
 from lab.policy import join, network, payload, http, peers
 from lab.probe import tcp
 
@@ -91,6 +94,8 @@ def test_what_is_said_to_wrong_words(node):
     ):
         r = node.bpfast(*words)
         assert r.code == 2 and says in r.err, words
+    r = node.bpfast("policy", "check", "-f", "/dev/null")
+    assert r.code == 1 and "there is no object" in r.err
     assert "KIND/NAMESPACE/NAME" in node.bpfast("policy", "delete", "web").err
     assert "policy explain" in node.cli("help", "policy").out and "endpoint add" not in node.cli("help", "policy").out
 
@@ -118,6 +123,12 @@ def test_adding_the_same_endpoint_again_is_harmless(node):
     assert r.code in (0, 1)
     assert not open_(node)
     assert len(node.cli("-o", "json", "endpoint", "list").json["endpoints"]) == 2
+
+
+@pytest.mark.parametrize("words", (("metrics",), ("version",), ("endpoint", "list")))  # longer than a buffer, shorter
+def test_a_full_disk_is_no_success(node, words):
+    r = subprocess.run(["sh", "-c", 'exec "$@" >/dev/full', "sh", os.path.join(BIN, "bpfast"), "--run-dir", node.run_dir, *words], capture_output=True, text=True, check=False)
+    assert r.returncode == 1 and "standard output" in r.stderr
 
 
 def test_doctor_and_version(node):
