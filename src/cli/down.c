@@ -29,14 +29,14 @@ static char *pin_dir_of_state(int run_fd)
 	return copy;
 }
 
-/* The agent holds this lock as long as it lives. */
-static bool lock(int run_fd)
+/* The agent holds locks on both of its directories as long as it lives. */
+static bool lock(int dir_fd, int patience_ms)
 {
 	const struct timespec wait = {.tv_nsec = 20000000};
 	int i;
 
-	for (i = 0; i < PATIENCE_MS / 20; i++) {
-		if (!flock(run_fd, LOCK_EX | LOCK_NB))
+	for (i = 0; i < patience_ms / 20; i++) {
+		if (!flock(dir_fd, LOCK_EX | LOCK_NB))
 			return true;
 		nanosleep(&wait, NULL);
 	}
@@ -66,27 +66,55 @@ static int end_agent(struct bf_cli *cli, char **pin_dir)
 	return BF_EXIT_DONE;
 }
 
+/* What to remove; malloc'ed. Takes known: what the agent or its state named. NULL after the error was printed. */
+static char *choose_pin_dir(struct bf_cli *cli, char *known)
+{
+	const char *given = bf_cli_text(cli, "pin-dir");
+	char *dir = known;
+
+	if (given) {
+		free(known);
+		dir = strdup(given);
+	} else if (!known && strcmp(cli->run_dir, BF_RUN_DIR)) {
+		/* A slip in --run-dir must not take away what another agent has put into force. */
+		bf_cli_fail(cli, BF_EXIT_FAILED,
+			    "nothing in %s tells which pin directory was used with it; say "
+			    "--pin-dir DIR",
+			    cli->run_dir);
+		return NULL;
+	} else if (!known) {
+		dir = strdup(BF_PIN_DIR);
+	}
+	if (!dir)
+		bf_cli_fail(cli, BF_EXIT_FAILED, "no memory");
+	return dir;
+}
+
 static int down(struct bf_cli *cli)
 {
 	int run_fd = open(cli->run_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC), r;
-	const char *given = bf_cli_text(cli, "pin-dir");
 	char *pin_dir = pin_dir_of_state(run_fd);
 	struct bf_error err;
+	int pin_fd = -1;
 
 	r = end_agent(cli, &pin_dir);
-	if (!r && run_fd >= 0 && !lock(run_fd))
+	if (!r && run_fd >= 0 && !lock(run_fd, PATIENCE_MS))
 		r = bf_cli_fail(
 			cli, BF_EXIT_FAILED,
 			"the agent in %s does not end; end it (SIGTERM), then say this again",
 			cli->run_dir);
-	if (!r && given) {
-		free(pin_dir);
-		pin_dir = strdup(given);
+	if (!r) {
+		pin_dir = choose_pin_dir(cli, pin_dir);
+		r = pin_dir ? BF_EXIT_DONE : BF_EXIT_FAILED;
 	}
-	if (!r && !pin_dir)
-		pin_dir = strdup(BF_PIN_DIR);
-	if (!r && !pin_dir)
-		r = bf_cli_fail(cli, BF_EXIT_FAILED, "no memory");
+	if (!r)
+		pin_fd = open(pin_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (pin_fd >= 0 && !lock(pin_fd, 1000))
+		r = bf_cli_fail(
+			cli, BF_EXIT_FAILED,
+			"an agent with another run directory is at work on %s; say --run-dir "
+			"with its directory",
+			pin_dir);
 	if (!r && bf_datapath_down(pin_dir, &err))
 		r = bf_cli_fail(cli, BF_EXIT_FAILED, "%s%s", err.msg,
 				geteuid() ? "; run as root" : "");
@@ -106,6 +134,8 @@ static int down(struct bf_cli *cli)
 		bf_cli_print(pin_dir);
 		printf(" any more\n");
 	}
+	if (pin_fd >= 0)
+		close(pin_fd);
 	if (run_fd >= 0)
 		close(run_fd);
 	free(pin_dir);

@@ -9,6 +9,7 @@ import subprocess
 
 import pytest
 from lab import servers
+from lab.node import BIN
 from lab.policy import network
 from lab.probe import tcp, udp
 
@@ -100,6 +101,23 @@ def test_down_restores_exactly(room, alive):
     assert tcp(room.cart, room.web.ip4, 80, 2) == "ok"
     again = room.bpfast("down", "--pin-dir", room.pin_dir)
     assert again.code == 0, again.err
+
+
+def test_down_takes_nothing_away_from_another_agent(nodes, tmp_path):
+    """A slip in --run-dir would remove what lies under the default pin directory, or what another agent is at work on."""
+    node = nodes()
+    node.pod("web")
+    node.start_agent()
+    node.pods["web"].guard()
+    pins = lambda: sorted(glob.glob(f"{node.pin_dir}/**", recursive=True))
+    before = pins()
+    wrong = [os.path.join(BIN, "bpfast"), "--run-dir", str(tmp_path), "down"]
+    for more, says in (([], "say --pin-dir"), (["--pin-dir", node.pin_dir], "at work on")):
+        r = node.ns.run(*wrong, *more)
+        assert r.returncode == 1 and says in r.stderr, r.stderr
+        assert pins() == before and before
+    node.cli("down")
+    assert not os.path.exists(node.pin_dir)
 
 
 def others_count(node, what):
