@@ -163,6 +163,9 @@ int bf_startup(struct bf_agent *a, struct bf_error *err)
 		r = bf_err(err, -ENOMEM, "no memory for %u records", a->config.records);
 	if (!r)
 		r = bf_node_addresses(&a->node_addrs, &a->node_addr_count, err);
+	if (!r) /* the verifier takes seconds, in which nobody is answered */
+		bf_log_info("loading programs; this may take some seconds", "pins",
+			    a->config.pin_dir);
 	if (!r)
 		r = bf_datapath_open(&options, &a->dp, &a->adopted, err);
 	if (r)
