@@ -8,6 +8,7 @@
 
 #include "cli/cli.h"
 #include "cli/client.h"
+#include "observe/filter.h"
 #include "observe/record.h"
 
 struct printer {
@@ -49,10 +50,17 @@ static int arguments(struct bf_cli *cli, json_t **args)
 {
 	static const char *const texts[] = {"verdict", "protocol", "endpoint"};
 	const char *last = bf_cli_text(cli, "last");
+	struct bf_filter filter;
+	struct bf_error err;
 	char *end = NULL;
 	long n = 0;
 	size_t i;
 
+	/* The agent says the same, but a word that is wrong is wrong without one too. */
+	if (bf_filter_init(&filter, bf_cli_text(cli, "verdict"), bf_cli_text(cli, "protocol"),
+			   bf_cli_text(cli, "endpoint"), &err))
+		return bf_cli_fail(cli, BF_EXIT_USAGE, "%s", err.msg);
+	bf_filter_free(&filter);
 	if (last) {
 		n = strtol(last, &end, 10);
 		if (*last < '0' || *last > '9' || *end || n < 0)

@@ -91,6 +91,8 @@ def test_what_is_said_to_wrong_words(node):
         (("policy", "apply", "shop.yaml"), "'shop.yaml' is one word too many; a file is given with -f"),
         (("policy", "explain", "-f", "/dev/null", "--from", "cart", "--to", "web", "--port", "80"), "--endpoint-file is missing"),
         (("help", "nonsense"), "'nonsense' is not a command"),
+        (("observe", "--verdict", "refused"), "use forwarded, dropped or audit"),
+        (("observe", "--protocol", "smtp"), "use http, tcp"),
     ):
         r = node.bpfast(*words)
         assert r.code == 2 and says in r.err, words
