@@ -12,7 +12,7 @@
 #include "observe/record.h"
 
 struct printer {
-	bool json, colour, follow;
+	bool json, colour, follow, printed;
 	struct bf_text line;
 };
 
@@ -34,6 +34,7 @@ static bool print_line(struct printer *p, const char *line, size_t len)
 			(long long)json_integer_value(json_object_get(o, "lost")));
 	if (json_object_get(o, "flow")) {
 		bf_text_clear(&p->line);
+		p->printed = true;
 		bf_record_compact(&p->line, o, p->colour);
 		if (p->line.data)
 			fwrite(p->line.data, 1, p->line.len, stdout);
@@ -123,6 +124,12 @@ static int observe(struct bf_cli *cli)
 		if (ferror(stdout))
 			break;
 	}
+	/* An empty answer about a name that is misspelt would look like peace. */
+	if (!r && !p.json && !p.printed && bf_cli_text(cli, "endpoint"))
+		fprintf(stderr,
+			"bpfast: no record of %s; `bpfast endpoint list` shows the names there "
+			"are\n",
+			bf_cli_text(cli, "endpoint"));
 	bf_disconnect(&c);
 	bf_text_free(&p.line);
 	return r ? bf_cli_fail(cli, BF_EXIT_FAILED, "%s", err.msg) : BF_EXIT_DONE;

@@ -98,6 +98,8 @@ def test_what_is_said_to_wrong_words(node):
         assert r.code == 2 and says in r.err, words
     r = node.bpfast("policy", "check", "-f", "/dev/null")
     assert r.code == 1 and "there is no object" in r.err
+    r = node.bpfast("observe", "--endpoint", "shop/wbe")
+    assert r.code == 0 and not r.out and "endpoint list" in r.err
     assert "KIND/NAMESPACE/NAME" in node.bpfast("policy", "delete", "web").err
     assert "policy explain" in node.cli("help", "policy").out and "endpoint add" not in node.cli("help", "policy").out
 
