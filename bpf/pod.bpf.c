@@ -238,6 +238,9 @@ static __always_inline int inspect(struct __sk_buff *skb, struct hook *h, struct
 		reason = from_client ? stream_syn(skb, h, flow) : stream_syn_ack(skb, h, flow);
 		return reason ? refuse(h, flow, reason) : forward(h);
 	}
+	if (!from_client && !(flow->flags & BPFAST_FF_WENT_ON) &&
+	    flow->flags & BPFAST_FF_SYN_ACKED && !(pkt->tcp_flags & TCP_RST))
+		__sync_fetch_and_or(&flow->flags, BPFAST_FF_WENT_ON);
 	if (flow->flags & BPFAST_FF_DENIED)
 		return denied_packet(skb, h, flow, from_client);
 	return from_client ? stream_client(skb, h, flow) : stream_server(skb, h, flow);

@@ -62,12 +62,20 @@ static __always_inline void flow_tunnel(struct bpfast_flow *flow, __u32 tunnel)
 		__sync_fetch_and_or(&flow->flags, tunnel == HT_CONNECT ? asked : BPFAST_FF_UPGRADE);
 }
 
+/* Bytes of the client go to the server. */
+static __always_inline void flow_sent(struct bpfast_flow *flow)
+{
+	if (!(flow->flags & BPFAST_FF_SENT))
+		__sync_fetch_and_or(&flow->flags, BPFAST_FF_SENT);
+}
+
 /* Stores what the walk found. The next byte to judge is `next`. */
 static __always_inline void walk_commit(struct hook *h, struct bpfast_flow *flow, __u32 next)
 {
 	struct http_walk *w = &h->scratch->walk;
 	struct bpfast_stream *st = &flow->client;
 
+	flow_sent(flow);
 	w->st.owner = 1;
 	w->st.first = st->first;
 	stream_advance(&w->st, next);
@@ -233,6 +241,7 @@ static __always_inline int client_ahead(struct __sk_buff *skb, struct hook *h,
 	 * nothing may pass it. */
 	if (chunks_of(flow) && retain_has(h, flow, flow->client.next - pkt->seq))
 		return BPFAST_R_TCP_GAP;
+	flow_sent(flow);
 	reason = retain_compare(skb, h, flow, pkt->payload_len);
 	return reason ? reason : retain_add(skb, h, flow, 0, pkt->payload_len);
 }
@@ -458,6 +467,9 @@ static __noinline int stream_client(struct __sk_buff *skb, struct hook *h, struc
 	/* An urgent pointer takes a byte out of what the server reads, whichever packet brings it. */
 	if (pkt->tcp_flags & TCP_URG)
 		return refuse(h, flow, BPFAST_R_TCP_FLAGS);
+	/* A server that keeps no state begins the connection that this acknowledges. */
+	if (!(flow->flags & BPFAST_FF_WENT_ON) && pkt->ack != flow->server.first)
+		return refuse(h, flow, BPFAST_R_TCP_WINDOW);
 	if (!len && !(pkt->tcp_flags & TCP_FIN))
 		return client_ack(h, flow);
 	if (!(flow->flags & BPFAST_FF_SYN_ACKED))

@@ -118,7 +118,8 @@ static __always_inline void stream_begin(struct hook *h, struct bpfast_flow *flo
 			     ~(BPFAST_FF_SYN_ACKED | BPFAST_FF_FIN_FROM_CLIENT | BPFAST_FF_RST |
 			       BPFAST_FF_FIN_FROM_SERVER | BPFAST_FF_DENIED | BPFAST_FF_RESET |
 			       BPFAST_FF_ANSWERED | BPFAST_FF_SEEN_REPLY | BPFAST_FF_BODY_GAP |
-			       BPFAST_FF_UPGRADE | BPFAST_FF_CONNECT | BPFAST_FF_TUNNEL));
+			       BPFAST_FF_UPGRADE | BPFAST_FF_CONNECT | BPFAST_FF_TUNNEL |
+			       BPFAST_FF_SENT | BPFAST_FF_WENT_ON));
 	flow->requests = 0;
 	flow->responses = 0;
 	flow->recorded = 0;
@@ -126,20 +127,35 @@ static __always_inline void stream_begin(struct hook *h, struct bpfast_flow *flo
 	flow->text_len = 0;
 }
 
-/* The same, while packets of the old connection may be under way on another CPU: they would
- * put its state into the new one. */
-static __always_inline int stream_restart(struct hook *h, struct bpfast_flow *flow, __u32 seq)
+/*
+ * The same, while packets of the old connection may be under way on another CPU: they would
+ * put its state into the new one. Returns a reason, or NONE.
+ *
+ * Where the server has bytes of the client, a SYN-ACK that it sent before it had them may
+ * still be under way: the answer to a SYN that was sent twice, or, from a server that keeps no
+ * state, to another one. It does not say that the bytes are forgotten. Behind the server's first
+ * other packet none comes any more.
+ */
+static __always_inline __u32 stream_restart(struct hook *h, struct bpfast_flow *flow, __u32 seq)
 {
+	__u32 reason = BPFAST_R_STREAM_BUSY;
+
 	if (stream_own(&flow->client))
-		return -1;
+		return reason;
 	if (stream_own(&flow->server)) {
 		stream_release(&flow->client);
-		return -1;
+		return reason;
 	}
-	stream_begin(h, flow, seq);
+	if ((*(volatile __u32 *)&flow->flags & (BPFAST_FF_SENT | BPFAST_FF_WENT_ON)) ==
+	    BPFAST_FF_SENT) {
+		reason = BPFAST_R_TCP_WINDOW;
+	} else {
+		stream_begin(h, flow, seq);
+		reason = BPFAST_R_NONE;
+	}
 	stream_release(&flow->server);
 	stream_release(&flow->client);
-	return 0;
+	return reason;
 }
 
 static __always_inline __u32 stream_syn(struct __sk_buff *skb, struct hook *h,
@@ -148,16 +164,20 @@ static __always_inline __u32 stream_syn(struct __sk_buff *skb, struct hook *h,
 	const __u32 fins = BPFAST_FF_FIN_FROM_CLIENT | BPFAST_FF_FIN_FROM_SERVER;
 	struct packet *pkt = &h->scratch->pkt;
 	int over = flow->flags & (BPFAST_FF_RST | BPFAST_FF_DENIED) || (flow->flags & fins) == fins;
+	__u32 reason;
 
 	if (pkt->payload_len)
 		return BPFAST_R_TCP_SYN_DATA;
 	/* Another SYN on an open connection changes nothing for us: the server answers it with a
 	 * challenge (RFC 5961, section 4), or, where it has lost the connection, with a SYN-ACK. No
 	 * data is judged before the SYN-ACK that fits. */
-	if (flow->flags & BPFAST_FF_SYN_ACKED && !over)
+	if (flow->flags & BPFAST_FF_SYN_ACKED && !over) {
 		flow->server.other_syn = pkt->seq + 1;
-	else if (stream_restart(h, flow, pkt->seq))
-		return BPFAST_R_STREAM_BUSY;
+	} else {
+		reason = stream_restart(h, flow, pkt->seq);
+		if (reason)
+			return reason;
+	}
 	return mptcp_neutralise(skb, h);
 }
 
@@ -165,21 +185,25 @@ static __always_inline __u32 stream_syn_ack(struct __sk_buff *skb, struct hook *
 					    struct bpfast_flow *flow)
 {
 	struct packet *pkt = &h->scratch->pkt;
+	__u32 reason;
 
 	if (pkt->payload_len)
 		return BPFAST_R_TCP_SYN_DATA;
 	if (pkt->ack != flow->client.first) {
-		/* A server that holds the old connection never sends this. */
+		/* A server that holds the old connection never sends this: it may have before. */
 		if (pkt->ack != flow->server.other_syn || !(flow->flags & BPFAST_FF_SYN_ACKED))
 			return BPFAST_R_TCP_WINDOW;
-		if (stream_restart(h, flow, pkt->ack - 1))
-			return BPFAST_R_STREAM_BUSY;
+		reason = stream_restart(h, flow, pkt->ack - 1);
+		if (reason)
+			return reason;
 	}
 	if (!(flow->flags & BPFAST_FF_SYN_ACKED)) {
 		flow->server.first = pkt->seq + 1;
 		flow->server.next = pkt->seq + 1;
 		flow->server.acked = pkt->ack;
 		flow->server.state = H1_START;
+		/* What came since the SYN was of the old connection. */
+		__sync_fetch_and_and(&flow->flags, ~BPFAST_FF_WENT_ON);
 		__sync_fetch_and_or(&flow->flags, BPFAST_FF_SYN_ACKED);
 	}
 	return mptcp_neutralise(skb, h);

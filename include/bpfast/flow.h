@@ -36,6 +36,8 @@ enum bpfast_flow_flags {
 		1 << 15, /* the last request may become a tunnel, if the server agrees */
 	BPFAST_FF_CONNECT = 1 << 16, /* and it was CONNECT: any 2xx agrees */
 	BPFAST_FF_TUNNEL = 1 << 17, /* the server agreed: no more HTTP from the client either */
+	BPFAST_FF_SENT = 1 << 18, /* inspected: bytes of the client passed */
+	BPFAST_FF_WENT_ON = 1 << 19, /* inspected: the server went on behind its SYN-ACK */
 	BPFAST_FF_ANSWERED = 1 << 20, /* TCP: the responder sent something */
 	BPFAST_FF_FIN_FROM_CLIENT = 1 << 8,
 	BPFAST_FF_FIN_FROM_SERVER = 1 << 9,

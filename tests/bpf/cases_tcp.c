@@ -104,6 +104,7 @@ static void new_connection_after_reset(void **state)
 	policy(WEB);
 	talk_open(&t);
 	FORWARDED(client_says(&t, "GET /ok HT"));
+	FORWARDED(SERVER(&t));
 	FORWARDED(CLIENT(&t, .flags = RST));
 	t = TALK(.client_seq = 77, .server_seq = 99);
 	talk_open(&t);
@@ -120,6 +121,41 @@ static void new_connection_after_reset(void **state)
 	talk_open(&t);
 	FORWARDED(client_says(&t, GET));
 	EXPECT(flow_count() == 1);
+}
+
+/*
+ * A SYN-ACK from before the server had bytes may come behind them: it is no sign that it has
+ * forgotten them.
+ */
+static void late_syn_ack(void **state)
+{
+	struct talk t = TALK();
+
+	(void)state;
+	policy(WEB);
+	talk_open(&t);
+	FORWARDED(CLIENT(&t, .flags = SYN, .seq = 1000, .ack = 0)); /* the server answers again */
+	FORWARDED(client_says(&t, "GET /ok HTTP/1.1\r\nX: "));
+	FORWARDED(CLIENT(&t, .flags = RST)); /* which it does not believe */
+	DROPPED(CLIENT(&t, .flags = SYN, .seq = 1000, .ack = 0), TCP_WINDOW);
+	FORWARDED(SERVER(&t, .flags = SYN | ACK, .seq = 70000, .ack = 1001));
+	DROPPED(CLIENT(&t, .seq = 1001, .data = B("POST ")), TCP_DIFFERS);
+	/* Behind its first other packet there is none any more. */
+	FORWARDED(SERVER(&t));
+	FORWARDED(CLIENT(&t, .flags = SYN, .seq = 1000, .ack = 0));
+	/* Under SYN cookies it agrees to any number. */
+	t = TALK(.client_port = 40001);
+	talk_open(&t);
+	FORWARDED(CLIENT(&t, .flags = SYN, .seq = 5000, .ack = 0));
+	FORWARDED(client_says(&t, "GET /ok HTTP/1.1\r\nX: "));
+	DROPPED(SERVER(&t, .flags = SYN | ACK, .seq = 90000, .ack = 5001), TCP_WINDOW);
+	/* And holds the one that is confirmed: no other than we follow may be. */
+	t = TALK(.client_port = 40002);
+	talk_open(&t);
+	FORWARDED(CLIENT(&t, .flags = SYN, .seq = 500, .ack = 0));
+	FORWARDED(SERVER(&t, .flags = SYN | ACK, .seq = 90000, .ack = 501));
+	DROPPED(CLIENT(&t), TCP_WINDOW);
+	FORWARDED(CLIENT(&t, .seq = 501, .ack = 90001));
 }
 
 /* An RST that the server does not believe does not end the reading. */
@@ -387,6 +423,9 @@ static void one_byte_one_value(void **state)
 	(void)state;
 	policy(WEB);
 	talk_open(&t);
+	/* As long as the server has said nothing, nobody acknowledges anything of it. */
+	DROPPED(CLIENT(&t, .ack = t.server_seq + 9, .data = B(GET)), TCP_WINDOW);
+	FORWARDED(SERVER(&t));
 	FORWARDED(CLIENT(&t, .ack = t.server_seq + 9, .data = B(GET)));
 	EXPECT(chunks_held() == 1);
 	DROPPED(CLIENT(&t, .data = B(BAD)), TCP_DIFFERS);
@@ -579,6 +618,7 @@ static void busy(void **state)
 	EXPECT(flow.client.owner == 1 && flow.client.first == 1001);
 	flow.client.owner = 0;
 	flow_put(false, 80, 40000, &flow);
+	FORWARDED(SERVER(&t));
 	FORWARDED(CLIENT(&t, .flags = SYN, .seq = 9000, .ack = 0));
 	flow_get(false, 80, 40000, &flow);
 	EXPECT(!flow.client.owner && !flow.server.owner && flow.client.first == 9001);
@@ -685,7 +725,7 @@ int cases_tcp(void)
 		CASE(handshake),
 		CASE(syn_with_another_number),
 		CASE(server_that_forgot),
-		CASE(new_connection_after_reset),
+		CASE(new_connection_after_reset), CASE(late_syn_ack),
 		CASE(reset_that_nobody_believes),
 		CASE(flags),
 		CASE(fragments),

@@ -149,6 +149,27 @@ def test_two_syns_under_cookies(room, version):
         s.c.control("A", at=0, ack=first)
         s.c.put(far, s.good, ack=second).put(0, s.evil, ack=first)
 
+    under_cookies(room, attack, version)
+
+
+@pytest.mark.parametrize("version", [4, 6])
+def test_the_farther_syn_is_confirmed_under_cookies(room, version):
+    """Where the server begins the second half of the first connection's body lies."""
+
+    def attack(s):
+        far = 1000
+        ack_of = lambda place: next((seq + 1 for flags, seq, ack, _ in s.c.seen if flags & 0x12 == 0x12 and ack == (s.c.isn + place + 1) & 0xFFFFFFFF), None)
+        s.c.syn(seq=s.c.isn + far)
+        assert s.c.wait(lambda: ack_of(far), 0.5)
+        s.c.open(ack=False)
+        s.c.control("A", at=far, ack=ack_of(far))
+        s.c.put(0, s.head("POST", "/up", 0, "Content-Length: 5000"), ack=ack_of(0))
+        s.c.put(far, s.evil, ack=ack_of(far))
+
+    under_cookies(room, attack, version)
+
+
+def under_cookies(room, attack, version):
     for pod in (room.open, room.shop):
         pod.ns.sysctl("net.ipv4.tcp_syncookies", 2)
     try:
@@ -398,3 +419,28 @@ def test_round_of_all_numbers(room, version):
         s.c.put(0, s.evil)
 
     fire(room, attack, "tcp-retransmission-differs", version)
+
+
+def syn_ack_of_before(s):
+    """The server answers a repeated SYN before it reads data; the answer arrives behind an RST that it does not believe."""
+    s.c.open(ack=False)
+    half = s.head("GET", "/ok", 120)[:-4]
+    s.c.syn()
+    s.c.put(0, half)
+    s.c.control("RA", at=len(half), bad=1)
+    s.c.syn()
+    s.c.wait(lambda: sum(flags & 0x12 == 0x12 for flags, *_ in s.c.seen) > 1, 0.5)
+    s.c.put(0, s.head("POST", "/up", len(half), "Content-Length: 0100"))
+    s.c.put(len(half), b"\r\n\r\n" + s.evil)
+
+
+@pytest.mark.parametrize("version", [4, 6])
+def test_late_syn_ack(room, version):
+    """What the server said before it had data is no sign that it has forgotten them."""
+    for pod in (room.open, room.shop):
+        pod.run("tc", "qdisc", "add", "dev", "eth0", "root", "tbf", "rate", "16kbit", "burst", "100", "limit", "100000", check=True)
+    try:
+        fire(room, syn_ack_of_before, (), version)
+    finally:
+        for pod in (room.open, room.shop):
+            pod.run("tc", "qdisc", "del", "dev", "eth0", "root", check=True)

@@ -9,7 +9,7 @@ import pytest
 from lab.range import ECHO, RULES, WAYS, Range, fire
 from lab.tcp import cut, every, option
 
-DIFFERS = "tcp-retransmission-differs"
+DIFFERS, WINDOW = "tcp-retransmission-differs", "tcp-outside-stream"
 DENIED = "http-rule-denied"
 MALFORMED, FLAGS, IP_OPTION = "malformed-packet", "tcp-flags-refused", "ip-option-refused"
 
@@ -39,8 +39,8 @@ LOSSES = {
     "TCP checksum, with a FIN": (DIFFERS, {"bad": 1, "flags": "FAP"}),
     "no ACK flag": (FLAGS, {"flags": "P"}),
     "no flags": (FLAGS, {"flags": ""}),
-    "ACK of what was never sent": (DIFFERS, lambda s: {"ack": s.c.receive_next + 100000}),
-    "ACK from long ago": (DIFFERS, lambda s: {"ack": s.c.receive_next - (1 << 30)}),
+    "ACK of what was never sent": (WINDOW, lambda s: {"ack": s.c.receive_next + 100000}),
+    "ACK from long ago": (WINDOW, lambda s: {"ack": s.c.receive_next - (1 << 30)}),
     "SYN flag": (FLAGS, {"flags": "SAP"}),
     "SYN without ACK": ("tcp-data-on-syn", {"flags": "S"}),
     "RST in the window": (DENIED, {"flags": "RAP", "at": 10}),
