@@ -110,3 +110,34 @@ def merge(s):
         until(lambda: len(s.executed) == 3, 5, f"{s.way}: executed {s.executed}")
         assert s.executed == ["/up", "/ok", "/ok" if s.guarded else "/admin"], s.way
         return any(len(f) > 1514 for f in seen.frames)
+
+
+@pytest.mark.parametrize("version", [4, 6])
+def test_page_that_is_sent_again_with_another(room, version):
+    """A sender merges what it sends again, and forgets that a page of the second segment is its own."""
+    for way in WAYS:
+        s = room.shot(way, version, ECHO)
+        memory, echo = mmap.mmap(-1, 4096), room.server[s.pod, ECHO]
+        echo.gate.clear()
+        with s.client.ns.inside():
+            sock = socket.socket(socket.AF_INET6 if version == 6 else socket.AF_INET)
+        with sock:
+            sock.connect((s.c.target, ECHO))
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            memory[:60] = s.good[4:] + s.good[:4]
+            sock.sendall(s.head("POST", "/up", 0, "X-Hold: yes", "Content-Length: 0"))
+            until(lambda: "/up" in s.executed, 5)
+            out, into = os.pipe()
+            vector = struct.pack("@PN", ctypes.addressof(ctypes.c_char.from_buffer(memory)), 56)
+            assert ctypes.CDLL(None).vmsplice(into, vector, 1, 0) == 56
+            # Nothing gets through for a while.
+            s.client.run("tc", "qdisc", "add", "dev", "eth0", "root", "tbf", "rate", "8kbit", "burst", "10", "limit", "10", check=True)
+            sock.send(s.good[:4])
+            assert os.splice(out, sock.fileno(), 56) == 56
+            s.c.wait(lambda: False, 0.02)
+            s.client.run("tc", "qdisc", "del", "dev", "eth0", "root", check=True)
+            s.c.wait(lambda: False, 1)
+            memory[:56] = s.evil[4:]
+            echo.release()
+            until(lambda: len(s.executed) == 2, 5, f"{way}: executed {s.executed}")
+            assert s.executed == ["/up", "/admin" if way == "bare" else "/ok"], way
