@@ -440,6 +440,8 @@ static __always_inline int client_ack(struct hook *h, struct bpfast_flow *flow)
 /* Nobody reads this stream any more: nothing needs to be kept. */
 static __noinline int client_unread(struct hook *h, struct bpfast_flow *flow)
 {
+	if (h->scratch->pkt.tcp_flags & TCP_FIN)
+		flow_mark(h, flow, BPFAST_FF_FIN_FROM_CLIENT);
 	if (flow->held && !stream_own(&flow->client)) {
 		chunks_give(flow->held, &h->scratch->key);
 		flow->held = 0;

@@ -104,9 +104,17 @@ static __noinline __u32 mptcp_neutralise(struct __sk_buff *skb, struct hook *h)
 
 /* --- handshake ----------------------------------------------------------------- */
 
+/* Bytes of the client passed, and the server has said nothing since its SYN-ACK. */
+static __always_inline int stream_unsettled(__u32 flags)
+{
+	return (flags & (BPFAST_FF_SENT | BPFAST_FF_WENT_ON)) == BPFAST_FF_SENT;
+}
+
 /* A SYN of the flow's initiator: the stream begins behind it. */
 static __always_inline void stream_begin(struct hook *h, struct bpfast_flow *flow, __u32 seq)
 {
+	__u32 flags = flow->flags, old = flow->server.first;
+
 	chunks_give(flow->held, &h->scratch->key);
 	flow->held = 0;
 	/* All but the owner words: the caller has both. */
@@ -114,12 +122,15 @@ static __always_inline void stream_begin(struct hook *h, struct bpfast_flow *flo
 	__builtin_memset(&flow->server.first, 0, sizeof(flow->server) - 4);
 	flow->client.first = seq + 1;
 	flow->client.next = seq + 1;
-	__sync_fetch_and_and(&flow->flags,
-			     ~(BPFAST_FF_SYN_ACKED | BPFAST_FF_FIN_FROM_CLIENT | BPFAST_FF_RST |
-			       BPFAST_FF_FIN_FROM_SERVER | BPFAST_FF_DENIED | BPFAST_FF_RESET |
-			       BPFAST_FF_ANSWERED | BPFAST_FF_SEEN_REPLY | BPFAST_FF_BODY_GAP |
-			       BPFAST_FF_UPGRADE | BPFAST_FF_CONNECT | BPFAST_FF_TUNNEL |
-			       BPFAST_FF_SENT | BPFAST_FF_WENT_ON));
+	if (stream_unsettled(flags) || !(flags & BPFAST_FF_SYN_ACKED))
+		flow->server.first = old; /* its SYN-ACK may come again */
+	flags = BPFAST_FF_SYN_ACKED | BPFAST_FF_FIN_FROM_CLIENT | BPFAST_FF_RST |
+		BPFAST_FF_FIN_FROM_SERVER | BPFAST_FF_DENIED | BPFAST_FF_RESET |
+		BPFAST_FF_ANSWERED | BPFAST_FF_SEEN_REPLY | BPFAST_FF_BODY_GAP | BPFAST_FF_UPGRADE |
+		BPFAST_FF_CONNECT | BPFAST_FF_TUNNEL | BPFAST_FF_SENT | BPFAST_FF_WENT_ON;
+	if (flow->flags & BPFAST_FF_WENT_ON)
+		flags |= BPFAST_FF_SYN | BPFAST_FF_SYN_AGAIN;
+	__sync_fetch_and_and(&flow->flags, ~flags);
 	flow->requests = 0;
 	flow->responses = 0;
 	flow->recorded = 0;
@@ -138,7 +149,7 @@ static __always_inline void stream_begin(struct hook *h, struct bpfast_flow *flo
  */
 static __always_inline __u32 stream_restart(struct hook *h, struct bpfast_flow *flow, __u32 seq)
 {
-	__u32 reason = BPFAST_R_STREAM_BUSY;
+	__u32 reason = BPFAST_R_STREAM_BUSY, flags;
 
 	if (stream_own(&flow->client))
 		return reason;
@@ -146,8 +157,8 @@ static __always_inline __u32 stream_restart(struct hook *h, struct bpfast_flow *
 		stream_release(&flow->client);
 		return reason;
 	}
-	if ((*(volatile __u32 *)&flow->flags & (BPFAST_FF_SENT | BPFAST_FF_WENT_ON)) ==
-	    BPFAST_FF_SENT) {
+	flags = *(volatile __u32 *)&flow->flags;
+	if (stream_unsettled(flags) && flags & BPFAST_FF_SYN_AGAIN) {
 		reason = BPFAST_R_TCP_WINDOW;
 	} else {
 		stream_begin(h, flow, seq);
@@ -156,6 +167,18 @@ static __always_inline __u32 stream_restart(struct hook *h, struct bpfast_flow *
 	stream_release(&flow->server);
 	stream_release(&flow->client);
 	return reason;
+}
+
+/* A SYN goes to the server: counts those whose answers may be under way, one or more. */
+static __always_inline void stream_count_syn(struct bpfast_flow *flow)
+{
+	__u32 more = BPFAST_FF_SYN;
+
+	if (flow->flags & BPFAST_FF_WENT_ON)
+		__sync_fetch_and_and(&flow->flags, ~(BPFAST_FF_SYN | BPFAST_FF_SYN_AGAIN));
+	else if (flow->flags & BPFAST_FF_SYN)
+		more = BPFAST_FF_SYN_AGAIN;
+	__sync_fetch_and_or(&flow->flags, more);
 }
 
 static __always_inline __u32 stream_syn(struct __sk_buff *skb, struct hook *h,
@@ -178,6 +201,7 @@ static __always_inline __u32 stream_syn(struct __sk_buff *skb, struct hook *h,
 		if (reason)
 			return reason;
 	}
+	stream_count_syn(flow);
 	return mptcp_neutralise(skb, h);
 }
 
@@ -189,15 +213,20 @@ static __always_inline __u32 stream_syn_ack(struct __sk_buff *skb, struct hook *
 
 	if (pkt->payload_len)
 		return BPFAST_R_TCP_SYN_DATA;
-	if (pkt->ack != flow->client.first) {
+	/* Not the client's number alone: it may choose that of its last connection again. */
+	if (pkt->ack != flow->client.first ||
+	    (flow->flags & BPFAST_FF_SYN_ACKED && pkt->seq + 1 != flow->server.first)) {
 		/* A server that holds the old connection never sends this: it may have before. */
 		if (pkt->ack != flow->server.other_syn || !(flow->flags & BPFAST_FF_SYN_ACKED))
 			return BPFAST_R_TCP_WINDOW;
 		reason = stream_restart(h, flow, pkt->ack - 1);
 		if (reason)
 			return reason;
+		__sync_fetch_and_or(&flow->flags, BPFAST_FF_SYN | BPFAST_FF_SYN_AGAIN);
 	}
 	if (!(flow->flags & BPFAST_FF_SYN_ACKED)) {
+		if (flow->server.first == pkt->seq + 1) /* of the connection before */
+			return BPFAST_R_TCP_WINDOW;
 		flow->server.first = pkt->seq + 1;
 		flow->server.next = pkt->seq + 1;
 		flow->server.acked = pkt->ack;

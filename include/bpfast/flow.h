@@ -38,6 +38,9 @@ enum bpfast_flow_flags {
 	BPFAST_FF_TUNNEL = 1 << 17, /* the server agreed: no more HTTP from the client either */
 	BPFAST_FF_SENT = 1 << 18, /* inspected: bytes of the client passed */
 	BPFAST_FF_WENT_ON = 1 << 19, /* inspected: the server went on behind its SYN-ACK */
+	BPFAST_FF_SYN =
+		1 << 21, /* inspected: the client sent a SYN, whose answer may be under way */
+	BPFAST_FF_SYN_AGAIN = 1 << 22, /* and another */
 	BPFAST_FF_ANSWERED = 1 << 20, /* TCP: the responder sent something */
 	BPFAST_FF_FIN_FROM_CLIENT = 1 << 8,
 	BPFAST_FF_FIN_FROM_SERVER = 1 << 9,

@@ -143,6 +143,14 @@ static void late_syn_ack(void **state)
 	/* Behind its first other packet there is none any more. */
 	FORWARDED(SERVER(&t));
 	FORWARDED(CLIENT(&t, .flags = SYN, .seq = 1000, .ack = 0));
+	/* The server's clock sends it again, too. */
+	t = TALK(.client_port = 40003);
+	talk_open(&t);
+	FORWARDED(client_says(&t, "GET /ok HTTP/1.1\r\nX: "));
+	FORWARDED(CLIENT(&t, .flags = RST));
+	FORWARDED(CLIENT(&t, .flags = SYN, .seq = 1000, .ack = 0));
+	DROPPED(SERVER(&t, .flags = SYN | ACK, .seq = 70000, .ack = 1001), TCP_WINDOW);
+	FORWARDED(SERVER(&t, .flags = SYN | ACK, .seq = 70099, .ack = 1001));
 	/* Under SYN cookies it agrees to any number. */
 	t = TALK(.client_port = 40001);
 	talk_open(&t);
@@ -725,7 +733,8 @@ int cases_tcp(void)
 		CASE(handshake),
 		CASE(syn_with_another_number),
 		CASE(server_that_forgot),
-		CASE(new_connection_after_reset), CASE(late_syn_ack),
+		CASE(new_connection_after_reset),
+		CASE(late_syn_ack),
 		CASE(reset_that_nobody_believes),
 		CASE(flags),
 		CASE(fragments),

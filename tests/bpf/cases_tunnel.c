@@ -174,11 +174,37 @@ static void revoked(void **state)
 	DENIED_403(&t, client_says(&t, FRAME), HTTP_WEBSOCKET, LEN(FRAME));
 }
 
+/* Nor is it a tunnel because the client chose the numbers of the last connection. */
+static void same_numbers_again(void **state)
+{
+	struct talk t;
+
+	(void)state;
+	policy(RULES);
+	t = opened();
+	FORWARDED(client_says(&t, WS));
+	FORWARDED(server_says(&t, R101));
+	FORWARDED(client_closes(&t));
+	FORWARDED(server_closes(&t));
+	t = TALK(.client_port = t.client_port, .server_seq = 99000);
+	talk_open(&t);
+	DENIED_403(&t, client_says(&t, FRAME), HTTP_WEBSOCKET, LEN(FRAME));
+	/* The server may forget without a word. */
+	t = TALK(.client_port = 50001);
+	talk_open(&t);
+	FORWARDED(client_says(&t, GET));
+	FORWARDED(server_says(&t, R200));
+	FORWARDED(server_closes(&t));
+	t = TALK(.client_port = 50001, .server_seq = 99000);
+	talk_open(&t);
+	DENIED_403(&t, client_says(&t, BAD), HTTP_DENIED, LEN(BAD));
+}
+
 int cases_tunnel(void)
 {
 	const struct CMUnitTest tests[] = {
-		CASE(agreed),	      CASE(not_yet), CASE(not_allowed),
-		CASE(another_answer), CASE(connect), CASE(revoked),
+		CASE(agreed),  CASE(not_yet), CASE(not_allowed),	CASE(another_answer),
+		CASE(connect), CASE(revoked), CASE(same_numbers_again),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
