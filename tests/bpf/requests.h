@@ -15,6 +15,7 @@
 	"        - {method: GET, path: /tenant, headers: [\"X-Tenant: blue\"]}\n"                  \
 	"        - {method: GET, path: /there, headers: [\"X-There\"]}\n"                          \
 	"        - {method: GET, path: /host, host: \"api[.]example[.]com\"}\n"                    \
+	"        - {method: GET, path: /vhost, host: \".*[.]example[.]com(:.*)?\"}\n"              \
 	"        - {method: PUT, path: \"/(a|b)/[0-9]+\"}\n"                                       \
 	"        - {method: GET, path: /ws, upgrade: [websocket]}\n"                               \
 	"        - {method: CONNECT, host: \"db:5432\", upgrade: [connect]}\n"
@@ -133,6 +134,22 @@
 	X("host", "GET /host HTTP/1.1\r\nHost: api.example.com\r\n\r\n", NONE)                     \
 	X("host in capitals", "GET /host HTTP/1.1\r\nHost: API.Example.COM\r\n\r\n", NONE)         \
 	X("another host", "GET /host HTTP/1.1\r\nHost: api.example.org\r\n\r\n", HTTP_DENIED)      \
+	X("host by its end", "GET /vhost HTTP/1.1\r\nHost: a.example.com\r\n\r\n", NONE)           \
+	X("host and port", "GET /vhost HTTP/1.1\r\nHost: a.example.com:80\r\n\r\n", NONE)          \
+	X("host and half a port", "GET /vhost HTTP/1.1\r\nHost: a.example.com:\r\n\r\n", NONE)     \
+	X("another host, the right one in its port",                                               \
+	  "GET /vhost HTTP/1.1\r\nHost: admin:x.example.com\r\n\r\n", HTTP_DENIED)                 \
+	X("another host, the right one behind its port",                                           \
+	  "GET /vhost HTTP/1.1\r\nHost: admin:80:a.example.com\r\n\r\n", HTTP_DENIED)              \
+	X("port that is no number", "GET /vhost HTTP/1.1\r\nHost: a.example.com:x\r\n\r\n",        \
+	  HTTP_DENIED)                                                                             \
+	X("port without a host", "GET /vhost HTTP/1.1\r\nHost: :.example.com\r\n\r\n",             \
+	  HTTP_DENIED)                                                                             \
+	X("half a bracket", "GET /vhost HTTP/1.1\r\nHost: [a.example.com\r\n\r\n", HTTP_DENIED)    \
+	X("name in brackets", "GET /vhost HTTP/1.1\r\nHost: [x].example.com\r\n\r\n", HTTP_DENIED) \
+	X("absolute form, another host and the right one in its port",                             \
+	  "GET http://admin:x.example.com/vhost HTTP/1.1\r\nHost: admin:x.example.com\r\n\r\n",    \
+	  HTTP_DENIED)                                                                             \
 	X("no host at all", "GET /host HTTP/1.0\r\n\r\n", HTTP_DENIED)                             \
 	/* --- what is not HTTP/1 */                                                               \
 	X("TLS", "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", HTTP_TLS)                         \

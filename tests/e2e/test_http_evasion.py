@@ -158,3 +158,29 @@ def test_head_of_64_kib(room):
     assert not room.echo.requests
     fine = h("GET /ok HTTP/1.1", "Host: web", *[f"X-{i}: {'a' * 1000}" for i in range(20)])
     assert try_it(room, 9000, fine) == [200]
+
+
+def test_another_host_in_front_of_a_port_that_is_none(nodes):
+    """nginx takes what stands before the colon for the host, whatever stands behind it."""
+    node = nodes()
+    cart, web = node.pod("cart"), node.pod("web")
+    nginx = web.serve(servers.nginx(web.ns, 80, extra='if ($host = admin) { return 200 "admin\\n"; }'))
+    node.start_agent()
+    for pod in (cart, web):
+        pod.guard()
+
+    def answer(host, target="/ok"):
+        with Connection(cart.ns, web.ip4, 80) as c:
+            r = c.send(get(target, host)).response()
+            return r.status, r.body
+
+    disguised = ("admin:x.example.com", "admin:80:x.example.com", "admin:.example.com")
+    for host in disguised:
+        assert answer(host) == (200, b"admin\n")  # no policy
+    node.apply(payload("web", {"app": "web"}, ingress=[http({"app": "cart"}, 80, {"path": "/ok", "host": ".*[.]example[.]com(:.*)?"})]))
+    for host in disguised:
+        assert answer(host)[0] == 403, host
+        assert answer(host, f"http://{host}/ok")[0] == 403, host
+    for host in ("x.example.com", "X.Example.com:80", "x.example.com:"):
+        assert answer(host)[0] == 200, host
+    assert len(nginx.lines("access")) == len(disguised) + 3

@@ -99,6 +99,19 @@ static bool has(const struct ref_request *r, const char *name, const char *value
 	return found > 0;
 }
 
+/* As ".*[.]example[.]com(:.*)?" */
+static bool in_example_com(struct ref_span host)
+{
+	static const char end[] = ".example.com";
+	size_t len = sizeof(end) - 1;
+
+	for (size_t i = 0; i + len <= host.len; i++)
+		if (ref_is_any_case((struct ref_span){host.at + i, len}, end) &&
+		    (i + len == host.len || host.at[i + len] == ':'))
+			return true;
+	return false;
+}
+
 /* REQUESTS_RULES, by hand. */
 static bool allowed(const struct ref_request *r, bool whole)
 {
@@ -116,6 +129,8 @@ static bool allowed(const struct ref_request *r, bool whole)
 		return !whole || has(r, "X-There", NULL);
 	if (get && path_is(r, "/host"))
 		return !whole || (r->host.at && ref_is_any_case(r->host, "api.example.com"));
+	if (get && path_is(r, "/vhost"))
+		return !whole || (r->host.at && ref_is_host(r->host) && in_example_com(r->host));
 	if (!ref_is(r->method, "PUT") || r->path_len < 4 || (!under(r, "/a/") && !under(r, "/b/")))
 		return false;
 	for (size_t i = 3; i < r->path_len; i++)

@@ -212,6 +212,30 @@ static bool good_authority(struct ref_span a)
 	return true;
 }
 
+bool ref_is_host(struct ref_span a)
+{
+	size_t n = 0;
+
+	if (!a.len)
+		return true;
+	if (a.at[0] == '[') {
+		for (n = 1; n < a.len && (hex(a.at[n]) >= 0 || one_of(a.at[n], ":.")); n++)
+			;
+		if (n == 1 || n == a.len || a.at[n++] != ']')
+			return false;
+	} else {
+		while (n < a.len && is_unreserved(a.at[n]))
+			n++;
+		if (!n)
+			return false;
+	}
+	if (n < a.len && a.at[n++] != ':')
+		return false;
+	while (n < a.len && is_digit(a.at[n]))
+		n++;
+	return n == a.len;
+}
+
 /* Host and port that a target names: RFC 9112, sections 3.2.2 and 3.2.3. */
 static bool good_target_authority(struct ref_span a, bool connect)
 {
