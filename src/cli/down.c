@@ -93,10 +93,22 @@ static char *choose_pin_dir(struct bf_cli *cli, char *known)
 static int down(struct bf_cli *cli)
 {
 	int run_fd = open(cli->run_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC), r;
-	char *pin_dir = pin_dir_of_state(run_fd);
+	char *pin_dir = run_fd >= 0 ? pin_dir_of_state(run_fd) : NULL;
 	struct bf_error err;
 	int pin_fd = -1;
 
+	/* Said twice, the second time there is nothing to do. What is not there names no pins. */
+	if (run_fd < 0 && errno == ENOENT && strcmp(cli->run_dir, BF_RUN_DIR) &&
+	    !bf_cli_text(cli, "pin-dir")) {
+		free(pin_dir);
+		fprintf(stderr,
+			"bpfast: nothing was removed: there is no %s; to remove what is pinned say "
+			"--pin-dir DIR\n",
+			cli->run_dir);
+		if (cli->json)
+			printf("{\"down\": null}\n");
+		return BF_EXIT_DONE;
+	}
 	r = end_agent(cli, &pin_dir);
 	if (!r && run_fd >= 0 && !lock(run_fd, PATIENCE_MS))
 		r = bf_cli_fail(
