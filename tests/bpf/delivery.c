@@ -103,13 +103,12 @@ static void must_pass(struct connection *c, const struct segment_of *seg)
 		fail_msg("the connection was not opened");
 }
 
-static void handshake(struct connection *c, uint32_t isn)
+static void handshake(struct connection *c, uint32_t isn, uint32_t server)
 {
 	must_pass(c, &(struct segment_of){.seq = isn, .flags = SYN});
-	must_pass(c,
-		  &(struct segment_of){
-			  .from_server = 1, .seq = SERVER_ISN, .ack = isn + 1, .flags = SYN | ACK});
-	must_pass(c, &(struct segment_of){.seq = isn + 1, .ack = SERVER_ISN + 1, .flags = ACK});
+	must_pass(c, &(struct segment_of){
+			     .from_server = 1, .seq = server, .ack = isn + 1, .flags = SYN | ACK});
+	must_pass(c, &(struct segment_of){.seq = isn + 1, .ack = server + 1, .flags = ACK});
 }
 
 static void open_company(struct connection *c)
@@ -139,14 +138,20 @@ static void open_connection(struct connection *c)
 		open_company(c);
 
 	if (c->how->reused) {
-		handshake(c, before);
+		/* Another server number, and a server that went on: else nobody could tell an
+		 * answer to the old connection from one to the new. */
+		handshake(c, before, SERVER_ISN - 5000);
 		must_pass(c, &(struct segment_of){.seq = before + 1,
-						  .ack = SERVER_ISN + 1,
+						  .ack = SERVER_ISN - 4999,
 						  .flags = ACK | PSH,
 						  .data = B("GET /ok HTTP/1.1\r\nContent-Le")});
+		must_pass(c, &(struct segment_of){.from_server = 1,
+						  .seq = SERVER_ISN - 4999,
+						  .ack = before + 29,
+						  .flags = ACK});
 		must_pass(c, &(struct segment_of){.seq = before + 29, .flags = RST});
 	}
-	handshake(c, c->how->isn);
+	handshake(c, c->how->isn, SERVER_ISN);
 	c->talk.client_seq = c->how->isn + 1;
 	c->talk.server_seq = SERVER_ISN + 1;
 }
