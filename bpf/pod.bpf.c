@@ -229,6 +229,9 @@ static __always_inline int inspect(struct __sk_buff *skb, struct hook *h, struct
 
 	if (pkt->flags & PKT_FRAGMENT)
 		return refuse(h, flow, BPFAST_R_FRAGMENT);
+	/* Who makes segments of it goes by the frame, and by what lies behind the IP packet, too. */
+	if (skb->gso_size && pkt->l3_off + pkt->ip_len != skb->len)
+		return refuse(h, flow, BPFAST_R_MALFORMED);
 	if (pkt->tcp_flags & TCP_SYN) {
 		if ((pkt->tcp_flags & TCP_SYN && pkt->tcp_flags & (TCP_FIN | TCP_RST)) ||
 		    from_client == !!(pkt->tcp_flags & TCP_ACK))

@@ -241,3 +241,15 @@ def test_checksum_written_into_the_payload(room, version):
         fire(room, attack, (), version)
     finally:
         offload("on")
+
+
+@pytest.mark.parametrize("version", [4, 6])
+def test_bytes_behind_a_super_packet(room, version):
+    """Who segments it goes by the frame, and makes segments of what lies behind the IP packet too."""
+    for pod in (room.open, room.shop):
+        room.node.ns.run("ethtool", "-K", pod.iface, "tso", "off", check=True)
+    try:
+        fire(room, lambda s: s.c.open().put(0, s.good + s.evil, gso=60, total=(20 if version == 4 else 0) + 32 + 60), MALFORMED, version)
+    finally:
+        for pod in (room.open, room.shop):
+            room.node.ns.run("ethtool", "-K", pod.iface, "tso", "on", check=True)
