@@ -11,6 +11,7 @@
 #include "maps.h"
 #include "stage/parse_quick.h"
 #include "stage/identity.h"
+#include "stage/memory.h"
 #include "stage/flow.h"
 #include "stream/handshake.h"
 #include "stream/client.h"
@@ -359,6 +360,8 @@ static __always_inline int pod(struct __sk_buff *skb, __u8 egress)
 	h.image = (__u32)root;
 	if (!h.endpoint || !root)
 		return drop(&h, BPFAST_R_NO_POLICY, 0);
+	if (!reason)
+		reason = checksum_check(skb, h.scratch);
 	if (reason)
 		return drop(&h, reason, 0);
 	if (egress) {

@@ -243,6 +243,41 @@ def test_checksum_written_into_the_payload(room, version):
         offload("on")
 
 
+def options_become_payload(s):
+    """A packet without payload, of whose header the sum makes a shorter one: what were options is a request then."""
+    evil = f"GET /admin?{s.number:0{36 - 11 - 21}d} HTTP/1.1\r\nHost:w\r\n\r\n".encode()
+    assert len(evil) == 36
+    s.c.open()
+    ack, ports = s.c.receive_next, struct.pack("!HH", s.c.sport, s.c.port)
+    s.c.quiet = True
+    before, after = 0xE010, 0x5018  # 56 bytes of header, then 20
+    for body in range(1, 65536):  # shifts the sequence number, which is not summed
+        head = s.head("POST", "/up", 0, f"Content-Length: {body:05d}")
+        start = ports + struct.pack("!II", (s.c.isn + 1 + len(head) + body) & 0xFFFFFFFF, ack)
+        if int.from_bytes(s.c._pseudo(56) + start, "big") % 0xFFFF == before:
+            break
+    else:
+        raise AssertionError("no body fits")
+    data = head + b"x" * body
+    s.c.deliver([(at, data[at : at + 1400]) for at in range(0, len(data), 1400)])
+    rest = struct.pack("!HHH", before, 502, 0)
+    urgent = (0xFFFF - after - int.from_bytes(rest + b"\0\0" + evil, "big")) % 0xFFFF
+    frame = s.c.frame(s.c.packet(start + rest + struct.pack("!H", urgent) + evil))
+    place = len(frame) - 44
+    s.c.raw(struct.pack("<BBHHHH", 1, 0, 0, 0, place, 0) + frame, s.wire.gso)
+
+
+@pytest.mark.parametrize("version", [4, 6])
+def test_checksum_written_into_the_header(room, version):
+    """Nor may it turn a header into another: one without payload is not read."""
+    offload = lambda how: [room.node.ns.run("ethtool", "-K", pod.iface, "tx", how, check=True) for pod in (room.open, room.shop)]
+    offload("off")
+    try:
+        fire(room, options_become_payload, MALFORMED, version)
+    finally:
+        offload("on")
+
+
 @pytest.mark.parametrize("version", [4, 6])
 def test_bytes_behind_a_super_packet(room, version):
     """Who segments it goes by the frame, and makes segments of what lies behind the IP packet too."""
