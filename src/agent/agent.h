@@ -38,6 +38,7 @@ struct bf_agent {
 	uint32_t generation; /* 0: none */
 	uint64_t revision; /* counts changes; goes on over restarts */
 	uint64_t applies_ok, applies_failed;
+	int state_errno; /* why the last state is not on disk; 0: it is */
 	/* Not empty: why nothing may be changed (what is in force stays). */
 	char frozen[512];
 

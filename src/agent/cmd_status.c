@@ -68,6 +68,11 @@ static json_t *warnings(struct bf_agent *a, const struct bf_datapath_status *s,
 
 	if (*a->frozen)
 		warn(array, "nothing can be changed: %s", a->frozen);
+	if (a->state_errno)
+		warn(array,
+		     "the last change is in force, but %s/" BF_STATE_FILE
+		     " could not be written (%s): an agent that starts now would not know it",
+		     a->config.run_dir, strerror(a->state_errno));
 	if (*a->dir_error)
 		warn(array, "the policy directory %s is not in force: %s", a->config.policy_dir,
 		     a->dir_error);

@@ -51,6 +51,7 @@ void bf_metrics_text(struct bf_agent *a, struct bf_text *out)
 		.resident_bytes = resident_bytes(),
 		.open_fds = open_fds(),
 		.start_seconds = (double)((int64_t)a->start_ns + bf_wall_offset_ns()) / 1e9,
+		.state_unsaved = a->state_errno != 0,
 		.frozen = *a->frozen != 0,
 	};
 

@@ -67,6 +67,7 @@ int bf_state_save(struct bf_agent *a, struct bf_error *err)
 	if (!r && renameat(a->run_fd, STATE_TMP, a->run_fd, BF_STATE_FILE))
 		r = -errno;
 	free(text);
+	a->state_errno = -r;
 	if (r) {
 		unlinkat(a->run_fd, STATE_TMP, 0);
 		return bf_err(err, r,

@@ -146,6 +146,9 @@ static void agent_numbers(struct bf_text *t, const struct bf_datapath_status *s,
 		       (ull)a->applies_ok, (ull)a->applies_failed);
 	one(t, "changes_blocked", "gauge", "1 while nothing may be changed; see bpfast status.",
 	    a->frozen);
+	one(t, "state_unsaved", "gauge",
+	    "1 while the last change is in force but could not be written to the run directory.",
+	    a->state_unsaved);
 	one(t, "records_read_total", "counter", "Flow records the agent read.", a->records_kept);
 	bf_text_printf(t,
 		       "# HELP process_resident_memory_bytes Resident memory of the agent.\n"

@@ -20,6 +20,7 @@ struct bf_agent_numbers {
 	uint64_t resident_bytes, open_fds;
 	double cpu_seconds, start_seconds; /* start: since the epoch */
 	bool frozen; /* changes are refused */
+	bool state_unsaved; /* the last change is not on disk */
 };
 
 void bf_exposition(struct bf_text *out, const struct bpfast_metrics *kernel,

@@ -170,3 +170,18 @@ def test_named_group_may_command_but_not_end(nodes):
     r = as_user(65533, "65533", "status")
     assert r.returncode == 1 and "socket-group" in r.stderr
     assert node.cli("status").code == 0
+
+
+def test_state_that_cannot_be_written_is_told(room):
+    """A directory in the file's place: nobody can write it, root neither."""
+    node = room.node
+    unsaved = lambda: [w for w in node.cli("-o", "json", "status").json["warnings"] if "could not be written" in w]
+    assert not unsaved()
+    os.rename(room.state, room.state + ".saved")
+    os.mkdir(room.state)
+    r = node.bpfast("endpoint", "label", "web", "late=1")
+    assert r.code == 1 and "in force, but" in r.err
+    assert unsaved() and node.metrics()["bpfast_state_unsaved"] == 1
+    os.rmdir(room.state)
+    node.cli("endpoint", "label", "web", "late=2")
+    assert not unsaved()
