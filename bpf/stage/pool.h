@@ -236,7 +236,8 @@ static __always_inline int chunks_pressed(const struct bpfast_flow_key *key, __u
 
 /*
  * A flow whose oldest kept bytes nobody has acknowledged for long, while others need the
- * room: it is refused. What it may have sent ahead cannot be judged any more.
+ * room: it is refused, or in mode audit read no more. What it may have sent ahead cannot be
+ * judged any more.
  */
 static __noinline int chunks_evict(struct bpfast_flow *flow, const struct bpfast_flow_key *key,
 				   struct bpfast_metrics *metrics)
@@ -252,7 +253,9 @@ static __noinline int chunks_evict(struct bpfast_flow *flow, const struct bpfast
 		chunks_give(flow->held, key);
 		flow->held = 0;
 		flow->reason = BPFAST_R_RETAIN_FULL;
-		__sync_fetch_and_or(&flow->flags, BPFAST_FF_DENIED | BPFAST_FF_RESET);
+		__sync_fetch_and_or(&flow->flags, flow->flags & BPFAST_FF_AUDIT
+							  ? BPFAST_FF_OPAQUE
+							  : BPFAST_FF_DENIED | BPFAST_FF_RESET);
 		metrics->retained_evicted++;
 	}
 	stream_release(&flow->client);

@@ -596,6 +596,35 @@ static void hoarders(void **state)
 	EXPECT(chunks_held() <= 48); /* three quarters */
 }
 
+/* Nor is one that is stuck reset in mode audit: it is read no more. */
+static void hoarders_in_audit(void **state)
+{
+	struct talk t;
+
+	(void)state;
+	policy(WEB "  mode: audit\n");
+	control()->retain_share = 64;
+	for (uint16_t i = 0; i < 64; i++) {
+		t = TALK(.client_port = (uint16_t)(50000 + i));
+		talk_open(&t);
+		FORWARDED(client_says(&t, "GET /o"));
+	}
+	EXPECT(chunks_held() == 64);
+	chunks_age(40);
+	nap(1100);
+	t = TALK();
+	talk_open(&t);
+	FORWARDED(client_says(&t, GET));
+	for (int i = 0; i < 100 && chunks_held() > 48; i++)
+		nap(50);
+	EXPECT(chunks_held() <= 48);
+	for (uint16_t i = 0; i < 64; i++) {
+		t = TALK(.client_port = (uint16_t)(50000 + i), .client_seq = 1001 + 6,
+			 .server_seq = 70001);
+		FORWARDED(client_says(&t, "k HTTP/1.1\r\nHost: a\r\n\r\n"));
+	}
+}
+
 /* Another CPU holds the stream and does not let go. */
 static void busy(void **state)
 {
@@ -754,6 +783,7 @@ int cases_tcp(void)
 		CASE(room_to_fill),
 		CASE(no_room),
 		CASE(hoarders),
+		CASE(hoarders_in_audit),
 		CASE(busy),
 		CASE(mp_capable),
 		CASE(mp_join),
