@@ -230,10 +230,12 @@ static places atom(struct naive *m, places from)
 static unsigned int number(struct naive *m)
 {
 	unsigned int n = 0, digits = 0;
+	bool zero = peek(m) == '0';
 
 	while (peek(m) >= '0' && peek(m) <= '9' && digits++ < 2)
 		n = n * 10 + (unsigned int)(*m->p++ - '0');
-	m->unknown |= !digits;
+	/* With a zero in front it is no number, and the braces are braces. */
+	m->unknown |= !digits || (zero && digits > 1);
 	return n;
 }
 
