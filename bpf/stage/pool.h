@@ -65,8 +65,9 @@ ARENA_GLOBAL __u32 chunk_take(__u32 endpoint, __u32 tag, __u32 share, __u32 mine
 
 	if (!held || !pool)
 		return 0;
+	/* Below zero for a while where the endpoint before on this slot had a chunk under way. */
 	used = __sync_fetch_and_add(held, 1);
-	if (used >= share || (mine >= 2 && mine > (share - used) / BPFAST_FLOW_SHARE))
+	if ((__s32)used >= (__s32)share || (mine >= 2 && mine > (share - used) / BPFAST_FLOW_SHARE))
 		goto none;
 	if (bpf_map_pop_elem(&bpfast_free, &index)) {
 		/* None came back yet: one that was never taken. */
@@ -231,7 +232,7 @@ static __always_inline int chunks_pressed(const struct bpfast_flow_key *key, __u
 {
 	__u32 endpoint = key->endpoint, *held = bpf_map_lookup_elem(&bpfast_held, &endpoint);
 
-	return held && *held > share - share / 4;
+	return held && (__s32)*held > (__s32)(share - share / 4);
 }
 
 /*

@@ -85,6 +85,8 @@ void nap(unsigned int milliseconds);
 size_t flow_count(void);
 /* Chunks of the retention pool that the pod's flows hold. */
 uint32_t chunks_held(void);
+/* As if so many had been given back or taken while the slot changed hands. */
+void chunks_miscount(int32_t held);
 /* As if they had been kept so many seconds earlier. */
 void chunks_age(uint32_t seconds);
 /* The flow with these ports on the pod's side and the other; fails where there is none. */
