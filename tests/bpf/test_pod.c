@@ -61,6 +61,7 @@ int main(void)
 	failed += cases_network();
 	failed += cases_policy();
 	failed += cases_tcp();
+	failed += cases_pool();
 	failed += cases_http();
 	failed += cases_deny();
 	failed += cases_tunnel();
