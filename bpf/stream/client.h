@@ -469,8 +469,10 @@ static __noinline int stream_client(struct __sk_buff *skb, struct hook *h, struc
 	/* An urgent pointer takes a byte out of what the server reads, whichever packet brings it. */
 	if (pkt->tcp_flags & TCP_URG)
 		return refuse(h, flow, BPFAST_R_TCP_FLAGS);
-	/* A server that keeps no state begins the connection that this acknowledges. */
-	if (!(flow->flags & BPFAST_FF_WENT_ON) && pkt->ack != flow->server.first)
+	/* A server that keeps no state begins the connection that this acknowledges. (Flows of
+	 * programs before these have no BPFAST_FF_SYN.) */
+	if ((flow->flags & (BPFAST_FF_SYN | BPFAST_FF_WENT_ON)) == BPFAST_FF_SYN &&
+	    pkt->ack != flow->server.first)
 		return refuse(h, flow, BPFAST_R_TCP_WINDOW);
 	if (!len && !(pkt->tcp_flags & TCP_FIN))
 		return client_ack(h, flow);

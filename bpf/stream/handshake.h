@@ -110,6 +110,18 @@ static __always_inline int stream_unsettled(__u32 flags)
 	return (flags & (BPFAST_FF_SENT | BPFAST_FF_WENT_ON)) == BPFAST_FF_SENT;
 }
 
+/* A SYN goes to the server: counts those whose answers may be under way, one or more. */
+static __always_inline void stream_count_syn(struct bpfast_flow *flow)
+{
+	__u32 more = BPFAST_FF_SYN;
+
+	if (flow->flags & BPFAST_FF_WENT_ON)
+		__sync_fetch_and_and(&flow->flags, ~BPFAST_FF_SYN_AGAIN);
+	else if (flow->flags & BPFAST_FF_SYN)
+		more = BPFAST_FF_SYN_AGAIN;
+	__sync_fetch_and_or(&flow->flags, more);
+}
+
 /* A SYN of the flow's initiator: the stream begins behind it. */
 static __always_inline void stream_begin(struct hook *h, struct bpfast_flow *flow, __u32 seq)
 {
@@ -128,8 +140,7 @@ static __always_inline void stream_begin(struct hook *h, struct bpfast_flow *flo
 		BPFAST_FF_FIN_FROM_SERVER | BPFAST_FF_DENIED | BPFAST_FF_RESET |
 		BPFAST_FF_ANSWERED | BPFAST_FF_SEEN_REPLY | BPFAST_FF_BODY_GAP | BPFAST_FF_UPGRADE |
 		BPFAST_FF_CONNECT | BPFAST_FF_TUNNEL | BPFAST_FF_SENT | BPFAST_FF_WENT_ON;
-	if (flow->flags & BPFAST_FF_WENT_ON)
-		flags |= BPFAST_FF_SYN | BPFAST_FF_SYN_AGAIN;
+	stream_count_syn(flow);
 	__sync_fetch_and_and(&flow->flags, ~flags);
 	flow->requests = 0;
 	flow->responses = 0;
@@ -169,18 +180,6 @@ static __always_inline __u32 stream_restart(struct hook *h, struct bpfast_flow *
 	return reason;
 }
 
-/* A SYN goes to the server: counts those whose answers may be under way, one or more. */
-static __always_inline void stream_count_syn(struct bpfast_flow *flow)
-{
-	__u32 more = BPFAST_FF_SYN;
-
-	if (flow->flags & BPFAST_FF_WENT_ON)
-		__sync_fetch_and_and(&flow->flags, ~(BPFAST_FF_SYN | BPFAST_FF_SYN_AGAIN));
-	else if (flow->flags & BPFAST_FF_SYN)
-		more = BPFAST_FF_SYN_AGAIN;
-	__sync_fetch_and_or(&flow->flags, more);
-}
-
 static __always_inline __u32 stream_syn(struct __sk_buff *skb, struct hook *h,
 					struct bpfast_flow *flow)
 {
@@ -196,12 +195,12 @@ static __always_inline __u32 stream_syn(struct __sk_buff *skb, struct hook *h,
 	 * data is judged before the SYN-ACK that fits. */
 	if (flow->flags & BPFAST_FF_SYN_ACKED && !over) {
 		flow->server.other_syn = pkt->seq + 1;
+		stream_count_syn(flow);
 	} else {
 		reason = stream_restart(h, flow, pkt->seq);
 		if (reason)
 			return reason;
 	}
-	stream_count_syn(flow);
 	return mptcp_neutralise(skb, h);
 }
 
