@@ -37,7 +37,7 @@ _bpfast() {
 		mapfile -t COMPREPLY < <(compgen -W "$formats" -- "$cur")
 		return ;;
 	--run-dir | --pin-dir) mapfile -t COMPREPLY < <(compgen -d -- "$cur"); return ;;
-	-f | --filename | --policy | --endpoint-file) mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
+	-f | --filename | --policy | --endpoint-file | --raw) mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
 	--iface) mapfile -t COMPREPLY < <(compgen -W "$(ls /sys/class/net)" -- "$cur"); return ;;
 	--from | --to)
 		mapfile -t COMPREPLY < <(compgen -W "host $(_bpfast_ask "$run" endpoints)" -- "$cur")
@@ -57,7 +57,7 @@ _bpfast() {
 	"policy apply" | "policy check") words_here+=" --filename" ;;
 	"policy delete") words_here+=" --filename $(_bpfast_ask "$run" policies)" ;;
 	"policy get") words_here+=" $(_bpfast_ask "$run" policies)" ;;
-	"policy explain") words_here+=" --from --to --port --http --header --filename --endpoint-file" ;;
+	"policy explain") words_here+=" --from --to --port --http --header --raw --filename --endpoint-file" ;;
 	"observe "*) words_here+=" --follow --last --verdict --protocol --endpoint --show-query" ;;
 	"replay "*)
 		words_here+=" --policy --endpoint --endpoint-file --node --show-query"

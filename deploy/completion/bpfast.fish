@@ -35,6 +35,7 @@ complete -c bpfast -n '__bpfast_at policy explain' -l to -x -a 'host (__bpfast_e
 complete -c bpfast -n '__bpfast_at policy explain' -l port -x
 complete -c bpfast -n '__bpfast_at policy explain' -l http -x
 complete -c bpfast -n '__bpfast_at policy explain' -l header -x
+complete -c bpfast -n '__bpfast_at policy explain' -l raw -r
 complete -c bpfast -n '__bpfast_at policy explain' -s f -l filename -r -F -d 'ask these policies, offline'
 complete -c bpfast -n '__bpfast_at policy explain' -l endpoint-file -r -F -d 'with -f: endpoints'
 complete -c bpfast -n '__fish_seen_subcommand_from observe' -s F -l follow

@@ -11,7 +11,7 @@
 #include "observe/text.h"
 #include "policy/explain.h"
 
-#define REQUEST_MAX BPFAST_HEAD_MAX
+#define REQUEST_MAX BF_EXPLAIN_RAW_MAX
 
 struct party {
 	const struct bf_endpoint *e;
@@ -117,6 +117,31 @@ static int make_request(const json_t *args, const struct party *to, struct bf_te
 	return r;
 }
 
+static int hex_digit(char c)
+{
+	static const char digits[] = "0123456789abcdef";
+	const char *at = c ? strchr(digits, c) : NULL;
+
+	return at ? (int)(at - digits) : -1;
+}
+
+/* What a client sends, from its digits. */
+static int read_raw(const char *digits, size_t len, struct bf_text *t, struct bf_error *err)
+{
+	if (len % 2 || len / 2 > BF_EXPLAIN_RAW_MAX)
+		return bf_err(err, -EINVAL, "--raw: from 1 to %d bytes are expected",
+			      BF_EXPLAIN_RAW_MAX);
+	for (size_t i = 0; i < len; i += 2) {
+		int high = hex_digit(digits[i]), low = hex_digit(digits[i + 1]);
+		char byte = (char)(high << 4 | low);
+
+		if (high < 0 || low < 0)
+			return bf_err(err, -EINVAL, "raw: hexadecimal digits are expected");
+		bf_text_add(t, &byte, 1);
+	}
+	return t->failed ? bf_err(err, -ENOMEM, "no memory") : 0;
+}
+
 static json_t *policies_json(const char *ref)
 {
 	static const char *const keys[] = {"kind", "namespace", "name", "rule"};
@@ -148,7 +173,7 @@ static json_t *side_json(const struct bf_explain_world *w, const struct bf_answe
 	if (!s->judged)
 		return json_pack("{s:b}", "judged", 0);
 	return json_pack(
-		"{s:b, s:s, s:s, s:s, s:s, s:s, s:s, s:o, s:I, s:s, s:I, s:s}", "judged", 1,
+		"{s:b, s:s, s:s, s:s, s:s, s:s, s:s, s:o, s:I, s:s, s:I, s:s, s:I}", "judged", 1,
 		"namespace", who ? who->namespace : "", "endpoint", who ? who->name : "", "verdict",
 		bf_verdict_word(s->verdict), "reason", bf_reason_word(s->reason), "hint",
 		bf_reason_hint(s->reason), "l4", s->l4 < 4 ? l4[s->l4] : "?", "policies",
@@ -156,7 +181,7 @@ static json_t *side_json(const struct bf_explain_world *w, const struct bf_answe
 		"local_identity", (json_int_t)s->identity_local, "local_labels",
 		bf_view_identity(w->view, s->identity_local), "remote_identity",
 		(json_int_t)s->identity_remote, "remote_labels",
-		bf_view_identity(w->view, s->identity_remote));
+		bf_view_identity(w->view, s->identity_remote), "requests", (json_int_t)s->requests);
 }
 
 /* One side's rules that mean something else in Cilium. */
@@ -224,6 +249,7 @@ int bf_explain_words(const struct bf_explain_world *w, const json_t *args, json_
 	struct bf_answer answer = {0};
 	struct bf_cilium_answer cilium = {0};
 	struct bf_text request = {0};
+	const json_t *raw = json_object_get(args, "raw");
 	bool request_asked;
 	uint8_t scratch[16];
 
@@ -244,7 +270,10 @@ int bf_explain_words(const struct bf_explain_world *w, const json_t *args, json_
 	if (!same_family(&from, &to, !bf_address_parse(from_word, scratch)) &&
 	    !same_family(&to, &from, !bf_address_parse(to_word, scratch)) && !from.host && !to.host)
 		return bf_err(err, -EINVAL, "the two sides share no address family");
-	r = make_request(args, &to, &request, err);
+	if (raw)
+		r = read_raw(json_string_value(raw), json_string_length(raw), &request, err);
+	else
+		r = make_request(args, &to, &request, err);
 	if (!r) {
 		q.from = from.e;
 		q.to = to.e;
@@ -255,6 +284,7 @@ int bf_explain_words(const struct bf_explain_world *w, const json_t *args, json_
 		q.port = (uint16_t)port;
 		q.request = request.data;
 		q.request_len = request.len;
+		q.stream = raw != NULL;
 		r = bf_explain(w->image, &q, &answer, err);
 		r = r ?: bf_explain_cilium(w->world, w->image, &q, &answer, &cilium, err);
 	}

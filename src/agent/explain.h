@@ -11,6 +11,9 @@
 #include "observe/view.h"
 #include "policy/compile.h"
 
+/* Most bytes that may be asked about as a stream: two of the longest heads. */
+#define BF_EXPLAIN_RAW_MAX 65536
+
 struct bf_explain_world {
 	const struct bf_endpoints *endpoints;
 	const struct bf_world *world; /* that the image was compiled of */
@@ -21,7 +24,8 @@ struct bf_explain_world {
 
 /*
  * args: from, to (endpoint, address or "host"), port, protocol, http ("METHOD
- * TARGET"), headers (["NAME: VALUE"]). 0 with *result, or -errno with err.
+ * TARGET"), headers (["NAME: VALUE"]); or raw (what the client sends, its bytes as
+ * hexadecimal digits). 0 with *result, or -errno with err.
  */
 int bf_explain_words(const struct bf_explain_world *w, const json_t *args, json_t **result,
 		     struct bf_error *err);

@@ -161,15 +161,39 @@ static int offline(struct bf_cli *cli, json_t *args, json_t **result)
 	return r;
 }
 
+/* The bytes of a file, as the agent takes them. NULL after the error was printed, with *status. */
+static json_t *raw_digits(const struct bf_cli *cli, const char *path, int *status)
+{
+	static unsigned char bytes[BF_EXPLAIN_RAW_MAX + 1];
+	static char digits[2 * BF_EXPLAIN_RAW_MAX + 1];
+	FILE *f = strcmp(path, "-") ? fopen(path, "rb") : stdin;
+	size_t n = f ? fread(bytes, 1, sizeof(bytes), f) : 0;
+	bool failed = !f || ferror(f);
+
+	if (failed)
+		*status = bf_cli_fail(cli, BF_EXIT_FAILED, "%s: %s", path, strerror(errno));
+	else if (!n || n > BF_EXPLAIN_RAW_MAX)
+		*status = bf_cli_fail(cli, BF_EXIT_FAILED, "%s: from 1 to %d bytes are expected",
+				      path, BF_EXPLAIN_RAW_MAX);
+	if (f && f != stdin)
+		fclose(f);
+	if (failed || !n || n > BF_EXPLAIN_RAW_MAX)
+		return NULL;
+	for (size_t i = 0; i < n; i++)
+		snprintf(digits + 2 * i, 3, "%02x", bytes[i]);
+	return json_string(digits);
+}
+
 int bf_cli_explain(struct bf_cli *cli)
 {
 	const char *from = bf_cli_text(cli, "from"), *to = bf_cli_text(cli, "to");
 	const char *port = bf_cli_text(cli, "port"), *http = bf_cli_text(cli, "http");
+	const char *file = bf_cli_text(cli, "raw");
 	const json_t *headers = bf_cli_list(cli, "header");
-	json_t *args, *result;
+	json_t *args, *result, *raw = NULL;
 	long number = 0;
 	char *end;
-	int r;
+	int r = BF_EXIT_DONE;
 
 	if (!from || !to || !port)
 		return bf_cli_fail(cli, BF_EXIT_USAGE,
@@ -186,12 +210,21 @@ int bf_cli_explain(struct bf_cli *cli)
 			cli, BF_EXIT_USAGE,
 			"--endpoint-file is missing: with -f nobody else says who the endpoints "
 			"are; `bpfast endpoint list -o json` prints one");
+	if (file && http)
+		return bf_cli_fail(cli, BF_EXIT_USAGE, "--raw and --http: only one of them");
 	if (headers && !http)
 		return bf_cli_fail(cli, BF_EXIT_USAGE, "--header needs --http");
+	if (file) {
+		raw = raw_digits(cli, file, &r);
+		if (!raw)
+			return r;
+	}
 	args = json_pack("{s:s, s:s, s:i, s:s}", "from", from, "to", to, "port", (int)number,
 			 "protocol", *end == '/' ? end + 1 : "TCP");
 	if (http)
 		json_object_set_new(args, "http", json_string(http));
+	if (raw)
+		json_object_set_new(args, "raw", raw);
 	if (headers)
 		json_object_set(args, "headers", (json_t *)headers);
 	if (bf_cli_list(cli, "filename"))

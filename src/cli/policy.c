@@ -328,6 +328,7 @@ static const struct bf_option explain_options[] = {
 	{"port", 0, "N[/PROTO]", false, "destination port; TCP where nothing is said"},
 	{"http", 0, "'METHOD TARGET'", false, "a request, such as 'GET /index.html'"},
 	{"header", 0, "'NAME: VALUE'", true, "a header of the request"},
+	{"raw", 0, "FILE", false, "all that the client sends, byte by byte; - for stdin"},
 	{"filename", 'f', "FILE", true, "ask these policies instead of those in force, offline"},
 	{"endpoint-file", 0, "FILE", false,
 	 "with -f: what `endpoint list -o json` or kubectl printed"},

@@ -83,10 +83,15 @@ static __u32 judge_connection(const struct bf_question *q, const struct side *si
 	return at;
 }
 
-/* Walks the request as one segment, to the end of its head. */
-static void walk_request(const struct bf_question *q, struct http_walk *w)
+/*
+ * Walks the bytes as one segment: to the end of the head, or a stream to its end.
+ * Returns for what the first request would have been refused that mode audit let pass.
+ */
+static __u32 walk_request(const struct bf_question *q, struct http_walk *w)
 {
-	while (w->pos < w->end && !w->reason && w->event != HE_HEAD) {
+	__u32 audited = BPFAST_R_NONE;
+
+	while (w->pos < w->end && !w->reason && (q->stream || w->event != HE_HEAD)) {
 		if (w->pos - w->window_off >= w->window_len) {
 			__u32 n = w->end - w->pos;
 
@@ -95,14 +100,18 @@ static void walk_request(const struct bf_question *q, struct http_walk *w)
 			memcpy(w->window, q->request + w->pos, w->window_len);
 		}
 		request_step(w);
+		if (w->event == HE_HEAD && !audited)
+			audited = w->audited;
 	}
 	request_check_line(w);
+	return audited;
 }
 
 static int judge_request(const struct bf_question *q, __u32 decision, struct bf_answer_side *a,
 			 struct bf_error *err)
 {
 	struct http_walk *w = calloc(1, sizeof(*w));
+	__u32 audited;
 	int ret = 0;
 
 	if (!w)
@@ -113,13 +122,14 @@ static int judge_request(const struct bf_question *q, __u32 decision, struct bf_
 		     arena_u32(decision + 4) * (__u32)sizeof(struct bpfast_image_ruleset);
 	w->end = (__u32)q->request_len;
 	w->rule_ref = a->ref; /* of a refusal before any rule is asked */
-	walk_request(q, w);
+	w->audit = arena_u8(decision + 1) & BPFAST_DF_AUDIT;
+	audited = walk_request(q, w);
 	a->ref = w->rule_ref;
-	if (w->reason) {
-		a->reason = (uint8_t)w->reason;
-		a->verdict = arena_u8(decision + 1) & BPFAST_DF_AUDIT ? BPFAST_V_AUDIT
-								      : BPFAST_V_DROPPED;
-	} else if (w->event != HE_HEAD) {
+	a->requests = w->requests;
+	if (audited || w->reason) {
+		a->reason = (uint8_t)(audited ? audited : w->reason);
+		a->verdict = w->audit ? BPFAST_V_AUDIT : BPFAST_V_DROPPED;
+	} else if (w->event != HE_HEAD && !q->stream) {
 		ret = bf_err(err, -EINVAL,
 			     "the request head does not end: an empty line must close it");
 	}

@@ -17,6 +17,7 @@ struct bf_question {
 	uint16_t port; /* destination */
 	const char *request; /* HTTP request head bytes, or NULL: only the connection */
 	size_t request_len;
+	bool stream; /* `request` is all that the client sends: bodies and further requests too */
 };
 
 /* What a request may become, if the server agrees: as enum http_tunnel in bpf/proto/http1.h. */
@@ -30,6 +31,7 @@ struct bf_answer_side {
 	uint8_t l4; /* enum bpfast_decision_verdict */
 	uint8_t tunnel; /* enum bf_tunnel: what its rules let the request become */
 	uint32_t ref; /* attribution in the image */
+	uint32_t requests; /* how many requests of a stream pass before one is refused */
 	uint32_t identity_local, identity_remote;
 };
 
