@@ -71,6 +71,7 @@ enum http_bits {
 	HB_BLANK = 1 << 17, /* a blank behind it */
 	HB_ABSOLUTE = 1 << 19, /* the target names a host: Host must be the same */
 	HB_CONNECT = 1 << 20,
+	HB_ROOT = 1 << 21, /* of the path nothing but slashes and dots was read */
 	HB_UPGRADED = 1 << 18, /* stays: the server answered 101 on this connection */
 };
 
@@ -87,8 +88,8 @@ enum http_field { HF_METHOD, HF_PATH, HF_TARGET, HF_HOST, HF_COUNT };
 
 /* Body until the connection ends. */
 #define HTTP_BODY_ENDLESS (~0ull)
-/* The longest body or chunk that can be said: farther than any server counts. */
-#define HTTP_BODY_MAX (1ull << 60)
+/* The longest body or chunk that can be said: every server counts as far. */
+#define HTTP_BODY_MAX (1ull << 48)
 
 /* What a request asked for and a rule lets it have, if the server agrees. */
 enum http_tunnel {
@@ -350,7 +351,10 @@ static __always_inline void http_value_skip(struct http_walk *w)
 	http_took(w, http_line_end(w, pos, limit));
 }
 
-/* Content-Length: digits between blanks (RFC 9110, section 8.6), read into body_left. */
+/*
+ * Content-Length: digits between blanks (RFC 9110, section 8.6), read into body_left.
+ * No tabs: nginx and Node refuse them.
+ */
 static __always_inline void http_value_length(struct http_walk *w)
 {
 	__u32 pos = w->pos, limit = http_limit(w);
@@ -369,7 +373,7 @@ static __always_inline void http_value_length(struct http_walk *w)
 				http_refuse(w, BPFAST_R_HTTP_FRAMING);
 				break;
 			}
-		} else if (c == ' ' || c == '\t') {
+		} else if (c == ' ') {
 			if (w->st.bits & HB_BEGUN)
 				w->st.bits |= HB_BLANK;
 		} else if (c == '\r' && w->st.bits & HB_BEGUN) {
@@ -383,7 +387,7 @@ static __always_inline void http_value_length(struct http_walk *w)
 	http_took(w, http_line_end(w, pos, limit));
 }
 
-/* Transfer-Encoding: "chunked" in any case and nothing else (RFC 9112, section 6.1). */
+/* Transfer-Encoding: "chunked" in any case and nothing else (RFC 9112, section 6.1). No tabs. */
 static __always_inline void http_value_encoding(struct http_walk *w)
 {
 	__u32 pos = w->pos, limit = http_limit(w), at = w->st.value;
@@ -395,7 +399,7 @@ static __always_inline void http_value_encoding(struct http_walk *w)
 			break;
 		c = http_byte(w, pos);
 		pos++;
-		if (c == ' ' || c == '\t') {
+		if (c == ' ') {
 			if (at && at != 7) {
 				http_refuse(w, BPFAST_R_HTTP_FRAMING);
 				break;
@@ -419,7 +423,7 @@ static __always_inline void http_value_encoding(struct http_walk *w)
 
 /*
  * A chunk's size line (RFC 9112, section 7.1): hexadecimal digits and CR.
- * Extensions are refused where `strict`, else skipped. Sizes past 60 bits are
+ * Extensions are refused where `strict`, else skipped. Sizes past 48 bits are
  * refused: servers wrap or stop at different places.
  */
 ARENA_GLOBAL int http_chunk_size(struct http_walk *w, int strict)

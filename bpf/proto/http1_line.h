@@ -5,7 +5,7 @@
  * The request line: method, target and version. The target's path goes to the
  * automata as it is after normalisation, byte by byte, without a copy.
  */
-#include "proto/http1_ruleset.h"
+#include "proto/http1_authority.h"
 
 /* What a first byte that cannot begin a request tells about the sender. */
 static __always_inline __u32 request_garbage(const struct http_walk *w, __u8 c)
@@ -93,8 +93,9 @@ static __always_inline void target_path_byte(struct http_walk *w, __u32 path, __
 		return;
 	}
 	if (c == '/') {
-		/* "//host/path" is another host's path to some URL parsers (RFC 3986, section 4.2). */
-		if (w->st.bits & HB_SEGMENT && w->st.head_len == w->st.word + 1) {
+		/* "//host/path", and "/.//host/path" without its dot, is another host's path to
+		 * some URL parsers (RFC 3986, section 4.2). */
+		if (w->st.bits & HB_SEGMENT && w->st.bits & HB_ROOT) {
 			http_refuse(w, BPFAST_R_HTTP_TARGET);
 			return;
 		}
@@ -108,43 +109,19 @@ static __always_inline void target_path_byte(struct http_walk *w, __u32 path, __
 			target_feed(w, path, target, '.');
 		if (w->st.bits & HB_DOT2)
 			target_feed(w, path, target, '.');
-		w->st.bits &= ~(HB_SEGMENT | HB_DOT1 | HB_DOT2);
+		w->st.bits &= ~(HB_SEGMENT | HB_DOT1 | HB_DOT2 | HB_ROOT);
 	}
 	target_feed(w, path, target, c);
 }
 
 /* --- the host that a target names ------------------------------------------- */
 
-/* Bytes of an authority or of Host: what servers agree on (RFC 3986, section 3.2.2). */
-static __always_inline int authority_byte(__u8 c)
-{
-	return http_is(c, HC_UNRESERVED) || c == ':' || c == '[' || c == ']';
-}
-
-/* A hash of the bytes, without case. That a target and Host lead to the same rules is
- * asked apart: this only tells names apart that rules do not. */
-static __always_inline __u32 authority_hash(__u32 hash, __u8 c)
-{
-	/* FNV-1a, but never 0. Of the bytes that are left none but letters differ by 0x20. */
-	return (hash ^ (c | 0x20)) * 16777619u | 1;
-}
-
-/* How an authority ends: bit 0, behind a colon and perhaps digits; bit 1, with a digit. Without
- * branches, so that the verifier follows one path through the loop. */
-static __always_inline __u32 authority_port(__u32 port, __u8 c)
-{
-	__u32 digit = c - '0', colon = ((c ^ ':') - 1u) >> 31;
-
-	digit = ~((9 - digit) | digit) >> 31;
-	__asm__ volatile("" : "+r"(digit), "+r"(colon));
-	return colon | (-digit & (port | (port & 1) << 1));
-}
-
 static __always_inline void authority_begin(struct http_walk *w)
 {
 	w->st.state = H1_AUTHORITY;
 	w->st.dfa[0] = 0;
 	w->st.value = 0;
+	w->st.word = AU_START;
 	w->st.bits &= ~HB_ELEMENT;
 }
 
@@ -198,9 +175,9 @@ static __always_inline void authority_end(struct http_walk *w, __u32 host, __u8 
 	__u32 path = rules ? request_dfa(w, rules->path_dfa_off) : 0;
 	__u32 target = rules ? request_dfa(w, rules->target_dfa_off) : 0;
 
-	/* A name, and a port where there is a colon; CONNECT always has one. */
-	if (!w->st.value || w->st.word == 1 ||
-	    (w->st.bits & HB_CONNECT && (!w->st.word || c != ' '))) {
+	/* CONNECT always has a port. */
+	if (!authority_is(w->st.word, w->st.bits & HB_CONNECT ? AU_PORTS : AU_WHOLE) ||
+	    (w->st.bits & HB_CONNECT && c != ' ')) {
 		http_refuse(w, BPFAST_R_HTTP_TARGET);
 		return;
 	}
@@ -219,10 +196,9 @@ static __always_inline void authority_end(struct http_walk *w, __u32 host, __u8 
 		return;
 	}
 	w->st.state = H1_TARGET;
-	w->st.bits |= HB_BEGUN;
+	w->st.bits |= HB_BEGUN | HB_ROOT;
 	w->st.dfa[0] = path ? dfa_start(path) : 0;
 	w->st.dfa[1] = target ? dfa_start(target) : 0;
-	w->st.word = w->st.head_len;
 	if (c != '/') { /* no path is "/" (RFC 9110, section 4.2.3) */
 		target_feed(w, path, target, '/');
 		w->st.bits |= HB_SEGMENT;
@@ -233,7 +209,7 @@ static __always_inline void request_authority(struct http_walk *w)
 {
 	__u32 host = request_dfa(w, RULESET_FIELD(w, host_dfa_off));
 	__u32 start = w->pos, pos = start, limit = http_limit(w), state;
-	__u32 hash = w->st.value, port = hash ? w->st.word & 3 : 0;
+	__u32 hash = w->st.value, form = authority_kept(w->st.word);
 	struct arena_view view;
 	__u8 c;
 
@@ -246,15 +222,15 @@ static __always_inline void request_authority(struct http_walk *w)
 		if (pos >= limit)
 			break;
 		c = http_byte(w, pos);
-		if (!authority_byte(c) || (c == ':' && !hash))
+		if (!authority_byte(c))
 			break;
 		pos++;
 		hash = authority_hash(hash, c);
 		if (host)
 			state = dfa_step(&view, host, state, c);
-		port = authority_port(port, c);
+		form = authority_next(form, c);
 	}
-	w->st.word = port;
+	w->st.word = form;
 	w->st.value = hash;
 	w->st.dfa[0] = state;
 	http_took(w, pos);
@@ -327,15 +303,35 @@ static __always_inline void request_method(struct http_walk *w)
 	w->st.word = (__u32)(name >> 32);
 }
 
-/* The second digit behind '%': what the triplet stands for. */
+/*
+ * What may not be encoded in a path. Slash, backslash, percent, NUL and controls: servers
+ * differ on when they decode. Bytes that are in no UTF-8, and those with which a character
+ * is written longer than it is: lax decoders make "." and "/" of them (%C0%AE, %E0%80%AF).
+ * `before` is the byte that was encoded last. A function by itself, for the verifier to
+ * read its branches once.
+ */
+ARENA_GLOBAL int target_forbids(__u32 before, __u32 byte)
+{
+	if (byte < 0x20 || byte == 0x7f || byte == '/' || byte == '\\' || byte == '%')
+		return 1;
+	if (byte == 0xc0 || byte == 0xc1 || byte > 0xf4)
+		return 1;
+	return (before == 0xe0 && (byte & 0xe0) == 0x80) ||
+	       (before == 0xf0 && (byte & 0xf0) == 0x80);
+}
+
+/* The second digit behind '%': what the triplet stands for. value has the first, and the byte before. */
 static __always_inline void target_percent(struct http_walk *w, __u32 path, __u32 target, __u8 c)
 {
 	__u32 low = http_hex(c);
-	__u8 byte = (__u8)(w->st.value << 4 | low);
+	__u8 byte = (__u8)((w->st.value & 15) << 4 | low);
+	__u32 before = w->st.value >> 8;
 
 	w->st.bits &= ~HB_PERCENT2;
-	/* Encoded slash, backslash, percent, NUL and controls: servers differ on when they decode. */
-	if (low > 15 || byte < 0x20 || byte == 0x7f || byte == '/' || byte == '\\' || byte == '%') {
+	w->st.value = (__u32)byte << 8;
+	/* "..%3b" is "..;" to who stands behind a server that decodes. */
+	if (low > 15 || target_forbids(before, byte) ||
+	    (byte == ';' && w->st.bits & (HB_DOT1 | HB_DOT2))) {
 		http_refuse(w, BPFAST_R_HTTP_TARGET);
 		return;
 	}
@@ -379,9 +375,9 @@ static __always_inline void target_special(struct http_walk *w, __u32 path, __u3
 		http_refuse(w,
 			    c == '\r' || c == '\n' ? BPFAST_R_HTTP_VERSION : BPFAST_R_HTTP_TARGET);
 	} else if (w->st.bits & HB_PERCENT1) {
-		w->st.value = http_hex(c);
+		w->st.value = (w->st.value & 0xff00) | http_hex(c);
 		w->st.bits = (w->st.bits & ~HB_PERCENT1) | HB_PERCENT2;
-		if (w->st.value > 15)
+		if ((w->st.value & 0xff) > 15)
 			http_refuse(w, BPFAST_R_HTTP_TARGET);
 	} else if (w->st.bits & HB_PERCENT2) {
 		target_percent(w, path, target, c);
@@ -447,6 +443,9 @@ ARENA_GLOBAL int target_run(struct http_walk *w, __u32 path, __u32 target, __u32
 	}
 	w->st.dfa[0] = a;
 	w->st.dfa[1] = b;
+	/* Of all that was read only the first slash of the path leaves it a bare "/". */
+	if (pos - w->pos > (w->st.bits & HB_SEGMENT ? 0 : 1))
+		w->st.bits &= ~HB_ROOT;
 	w->st.bits = (w->st.bits & ~HB_SEGMENT) | (plain == HC_PATH ? segment : 0);
 	http_took(w, pos);
 	return 0;
@@ -477,7 +476,7 @@ static __always_inline void request_target(struct http_walk *w)
 			http_refuse(w, BPFAST_R_HTTP_TARGET);
 		w->st.dfa[0] = path ? dfa_start(path) : 0;
 		w->st.dfa[1] = target ? dfa_start(target) : 0;
-		w->st.word = w->st.head_len; /* where the target began */
+		w->st.bits |= HB_ROOT;
 	}
 	if (w->st.bits & HB_ASTERISK) {
 		if (c == '*' && !(w->st.bits & HB_BLANK)) {

@@ -57,6 +57,7 @@ static __always_inline void request_header(struct http_walk *w, __u32 name)
 		if (w->st.bits & HB_HOST)
 			http_refuse(w, BPFAST_R_HTTP_HOST);
 		w->st.bits |= HB_HOST;
+		w->st.word = AU_START;
 	} else if (known == BPFAST_HN_UPGRADE) {
 		w->st.bits |= HB_UPGRADE;
 	}
@@ -112,7 +113,7 @@ ARENA_GLOBAL int value_run(struct http_walk *w, __u32 dfa)
  */
 ARENA_GLOBAL int host_run(struct http_walk *w, __u32 dfa)
 {
-	__u32 pos, limit, state, hash, set;
+	__u32 pos, limit, state, hash, set, form;
 	struct arena_view view;
 
 	if (!w || !arena_open(&view))
@@ -120,6 +121,7 @@ ARENA_GLOBAL int host_run(struct http_walk *w, __u32 dfa)
 	pos = w->pos;
 	limit = http_limit(w);
 	hash = w->st.value;
+	form = authority_kept(w->st.word);
 	state = hash || !dfa ? w->st.dfa[0] : dfa_start_at(&view, dfa);
 	for (int i = 0; i < HTTP_RUN; i++) {
 		__u8 c;
@@ -132,7 +134,7 @@ ARENA_GLOBAL int host_run(struct http_walk *w, __u32 dfa)
 			w->st.state = H1_LINE_LF;
 			break;
 		}
-		if (c == ' ' || c == '\t') {
+		if (c == ' ') { /* no tabs: nginx refuses them */
 			if (hash)
 				w->st.bits |= HB_BLANK;
 			continue;
@@ -143,19 +145,24 @@ ARENA_GLOBAL int host_run(struct http_walk *w, __u32 dfa)
 			break;
 		}
 		hash = authority_hash(hash, c);
+		form = authority_next(form, c);
 		if (dfa)
 			state = dfa_step(&view, dfa, state, c);
 	}
+	w->st.word = form;
 	w->st.value = hash;
 	w->st.dfa[0] = state;
 	http_took(w, pos);
 	if (w->st.state != H1_LINE_LF || w->reason)
 		return 0;
 	http_took(w, http_line_end(w, w->pos, limit));
-	set = dfa ? dfa_accept(dfa, hash ? state : dfa_start_at(&view, dfa)) : 0;
+	set = dfa ? dfa_accept(dfa, state) : 0;
+	if (!authority_is(form, AU_WHOLE)) {
+		http_refuse(w, BPFAST_R_HTTP_HOST);
+		return 0;
+	}
 	if (w->st.bits & (HB_ABSOLUTE | HB_CONNECT) &&
-	    (!hash || (__u16)(hash ^ hash >> 16) != w->authority ||
-	     (dfa && set != w->set[HF_HOST])))
+	    ((__u16)(hash ^ hash >> 16) != w->authority || (dfa && set != w->set[HF_HOST])))
 		http_refuse(w, BPFAST_R_HTTP_HOST);
 	if (dfa)
 		w->set[HF_HOST] = set;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "match/emit.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -80,6 +81,29 @@ bool bf_is_token(const char *text)
 	return *text && !text[strspn(text, allowed)];
 }
 
+/*
+ * A name with "-" and "_" in each other's places. CGI and what was made after it give
+ * programs X-Tenant and X_Tenant as one and the same HTTP_X_TENANT; other
+ * servers drop the second (nginx) or keep the two apart. To be freed; NULL: no memory.
+ */
+static char *alike_pattern(const char *name)
+{
+	char *pattern = malloc(4 * strlen(name) + 1), *to = pattern;
+
+	for (; to && *name; name++) {
+		if (*name == '-' || *name == '_') {
+			to = stpcpy(to, "[_-]");
+			continue;
+		}
+		if (!isalnum((unsigned char)*name))
+			*to++ = '\\';
+		*to++ = *name;
+	}
+	if (to)
+		*to = 0;
+	return pattern;
+}
+
 /* Bits of a set of matching patterns, in the order of bf_names_emit(), to a value. */
 static uint32_t name_value(const uint64_t *set, size_t n)
 {
@@ -95,36 +119,20 @@ static uint32_t name_value(const uint64_t *set, size_t n)
 		if (set[0] >> (1 + FRAMING + i) & 1)
 			value |= (uint32_t)(i + 1) << 8;
 	}
+	if (value == BPFAST_HN_OTHER && set[0] >> (1 + FRAMING + n))
+		return BPFAST_HN_INVALID; /* only like one of them */
 	return value;
 }
 
-/*
- * The pattern "any token" makes the rest fall into place: what is no token
- * matches nothing, so it ends dead in state 0, which accepts with INVALID; so
- * does the empty name, in the start state.
- */
-int bf_names_emit(struct bf_blob *blob, const char *const *names, size_t n, uint32_t *off,
-		  struct bf_error *err)
+#define NAMES_MAX (FRAMING + BPFAST_HEADER_SLOTS)
+
+static int patterns_emit(struct bf_blob *blob, const struct bf_pattern *pattern, size_t count,
+			 size_t n, uint32_t *off, struct bf_error *err)
 {
-	struct bf_pattern pattern[1 + FRAMING + BPFAST_HEADER_SLOTS] = {
-		{.text = token, .len = sizeof(token) - 1, .flags = BF_PATTERN_ASCII},
-	};
 	struct bf_dfa *dfa = NULL;
 	uint32_t *value;
-	int ret;
+	int ret = bf_dfa_build(pattern, count, NULL, &dfa, NULL, err);
 
-	if (n > BPFAST_HEADER_SLOTS)
-		return -E2BIG;
-	for (size_t i = 0; i < FRAMING + n; i++) {
-		const char *name = i < FRAMING ? framing[i].name : names[i - FRAMING];
-
-		pattern[1 + i] = (struct bf_pattern){
-			.text = name,
-			.len = strlen(name),
-			.flags = BF_PATTERN_LITERAL | BF_PATTERN_FOLD,
-		};
-	}
-	ret = bf_dfa_build(pattern, 1 + FRAMING + n, NULL, &dfa, NULL, err);
 	if (ret)
 		return ret;
 	value = calloc(dfa->sets, sizeof(*value));
@@ -140,7 +148,62 @@ int bf_names_emit(struct bf_blob *blob, const char *const *names, size_t n, uint
 	return ret ? bf_err(err, ret, "no room for the automaton over header names") : 0;
 }
 
+/*
+ * The pattern "any token" makes the rest fall into place: what is no token
+ * matches nothing, so it ends dead in state 0, which accepts with INVALID; so
+ * does the empty name, in the start state. With `strict` so does what is only
+ * like one of the names.
+ */
+static int names_emit(struct bf_blob *blob, const char *const *names, size_t n, bool strict,
+		      uint32_t *off, struct bf_error *err)
+{
+	struct bf_pattern pattern[1 + 2 * NAMES_MAX] = {
+		{.text = token, .len = sizeof(token) - 1, .flags = BF_PATTERN_ASCII},
+	};
+	size_t exact = 1 + FRAMING + n, count = exact;
+	int ret = 0;
+
+	if (n > BPFAST_HEADER_SLOTS)
+		return -E2BIG;
+	for (size_t i = 0; i < FRAMING + n; i++) {
+		const char *name = i < FRAMING ? framing[i].name : names[i - FRAMING];
+
+		pattern[1 + i] = (struct bf_pattern){
+			.text = name,
+			.len = strlen(name),
+			.flags = BF_PATTERN_LITERAL | BF_PATTERN_FOLD,
+		};
+	}
+	for (size_t i = 1; !ret && strict && i < exact; i++) {
+		char *alike;
+
+		if (!strpbrk(pattern[i].text, "-_"))
+			continue;
+		alike = alike_pattern(pattern[i].text);
+		if (!alike) {
+			ret = bf_err(err, -ENOMEM, "no room for the automaton over header names");
+			break;
+		}
+		pattern[count++] = (struct bf_pattern){
+			.text = alike,
+			.len = strlen(alike),
+			.flags = BF_PATTERN_ASCII | BF_PATTERN_FOLD,
+		};
+	}
+	if (!ret)
+		ret = patterns_emit(blob, pattern, count, n, off, err);
+	while (count > exact)
+		free((char *)pattern[--count].text);
+	return ret;
+}
+
+int bf_names_emit(struct bf_blob *blob, const char *const *names, size_t n, uint32_t *off,
+		  struct bf_error *err)
+{
+	return names_emit(blob, names, n, true, off, err);
+}
+
 int bf_response_names_emit(struct bf_blob *blob, uint32_t *off, struct bf_error *err)
 {
-	return bf_names_emit(blob, NULL, 0, off, err);
+	return names_emit(blob, NULL, 0, false, off, err);
 }

@@ -14,7 +14,8 @@ int bf_dfa_emit(struct bf_blob *blob, const struct bf_dfa *dfa, const uint32_t *
 
 /*
  * Appends the automaton over header names: the names that framing needs, and
- * n names at which rules look, lower or upper case, all different without case.
+ * n names at which rules look, lower or upper case, all different without case. A
+ * name that has only "_" for "-" of one of these is none that is well-formed.
  */
 int bf_names_emit(struct bf_blob *blob, const char *const *names, size_t n, uint32_t *off,
 		  struct bf_error *err);

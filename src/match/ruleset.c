@@ -315,13 +315,6 @@ static int add_header(struct field *f, size_t rule, const struct bf_http_header 
 	return field_add(f, rule, header->value, BF_PATTERN_LITERAL);
 }
 
-/*
- * What servers agree on as a host with or without a port (RFC 9110, section 7.2). Of
- * "admin:x.example.com" some read "admin" and others all of it, so no pattern for hosts matches it,
- * whatever its author thought that a host is.
- */
-static const char host_form[] = "(([0-9A-Za-z._~-]+|\\[[0-9A-Fa-f:.]+\\])(:[0-9]*)?)?";
-
 static int emit_field(struct builder *b, enum which which, const char *what, unsigned int flags,
 		      uint32_t *off)
 {
@@ -334,8 +327,6 @@ static int emit_field(struct builder *b, enum which which, const char *what, uns
 
 		if (text)
 			ret = field_add(&f, r, text, flags);
-		if (text && !ret && which == HOST)
-			ret = field_add(&f, r, host_form, flags);
 		/* The parser reads Host once, for its own ends: what rules want of it as a
 		 * header is asked here. */
 		for (size_t h = 0; which == HOST && !ret && h < b->rules[r].header_count; h++) {

@@ -47,9 +47,8 @@
 	X("HTTP/1.0 with Host", "GET /ok HTTP/1.0\r\nHost: a\r\n\r\n", NONE)                       \
 	X("HEAD", "HEAD /ok" H, NONE)                                                              \
 	X("several headers", L "Host: a\r\nAccept: */*\r\nUser-Agent: t/1 (x; y)\r\n\r\n", NONE)   \
-	X("empty Host", L "Host:\r\n\r\n", NONE)                                                   \
 	X("empty value", L "Host: a\r\nX:\r\n\r\n", NONE)                                          \
-	X("blanks around a value", L "Host: \t a \t \r\nX: \t\r\n\r\n", NONE)                      \
+	X("blanks around a value", L "Host:   a  \r\nX: \t\r\n\r\n", NONE)                         \
 	X("bytes past ASCII in a value", L "Host: a\r\nX: \xc3\xa4\xff\r\n\r\n", NONE)             \
 	X("any token as a name", L "Host: a\r\n!#$%&'*+-.^_`|~09Az: b\r\n\r\n", NONE)              \
 	X("Expect", P "Content-Length: 2\r\nExpect: 100-continue\r\n\r\nok", NONE)                 \
@@ -58,7 +57,7 @@
 	X("body that looks like a request", P "Content-Length: 18\r\n\r\nGET /no HTTP/1.1\r\n",    \
 	  NONE)                                                                                    \
 	X("length with zeroes in front", P "Content-Length: 0005\r\n\r\nhello", NONE)              \
-	X("length between blanks", P "Content-Length: \t5 \t\r\n\r\nhello", NONE)                  \
+	X("length between blanks", P "Content-Length:  5  \r\n\r\nhello", NONE)                    \
 	X("its name in any case", P "cOnTENT-lEngth: 5\r\n\r\nhello", NONE)                        \
 	X("chunks", C "5\r\nhello\r\n1\r\n!\r\n0\r\n\r\n", NONE)                                   \
 	X("no chunk", C "0\r\n\r\n", NONE)                                                         \
@@ -66,7 +65,7 @@
 	X("chunk size with zeroes in front", C "00005\r\nhello\r\n000\r\n\r\n", NONE)              \
 	X("trailer", C "0\r\nX-Sum: 1\r\nY:\r\n\r\n", NONE)                                        \
 	X("Chunked in capitals", P "Transfer-Encoding: CHUNKED\r\n\r\n0\r\n\r\n", NONE)            \
-	X("chunked between blanks", P "Transfer-Encoding: \t chunked \r\n\r\n0\r\n\r\n", NONE)     \
+	X("chunked between blanks", P "Transfer-Encoding:   chunked \r\n\r\n0\r\n\r\n", NONE)      \
 	X("pipelined", "GET /ok" H "GET /ok/2" H "HEAD /ok" H, NONE)                               \
 	X("pipelined behind a body", P "Content-Length: 5\r\n\r\nhelloGET /ok" H, NONE)            \
 	X("pipelined behind chunks", C "5\r\nhello\r\n0\r\n\r\nGET /ok" H, NONE)                   \
@@ -129,6 +128,18 @@
 	  HTTP_DENIED)                                                                             \
 	X("header name with more behind it",                                                       \
 	  "GET /tenant HTTP/1.1\r\nHost: a\r\nX-Tenant2: blue\r\n\r\n", HTTP_DENIED)               \
+	X("header, a list with the value",                                                         \
+	  "GET /tenant HTTP/1.1\r\nHost: a\r\nX-Tenant: blue, red\r\n\r\n", HTTP_DENIED)           \
+	X("header, a list of the value",                                                           \
+	  "GET /tenant HTTP/1.1\r\nHost: a\r\nX-Tenant: blue, blue\r\n\r\n", HTTP_DENIED)          \
+	X("header twice, the second empty",                                                        \
+	  "GET /tenant HTTP/1.1\r\nX-Tenant: blue\r\nX-Tenant:\r\nHost: a\r\n\r\n", HTTP_DENIED)   \
+	X("header with an underscore in its name",                                                 \
+	  "GET /tenant HTTP/1.1\r\nHost: a\r\nX_Tenant: blue\r\n\r\n", HTTP_HEADER)                \
+	X("header, and one with an underscore beside it",                                          \
+	  "GET /tenant HTTP/1.1\r\nHost: a\r\nX-Tenant: blue\r\nX_Tenant: red\r\n\r\n",            \
+	  HTTP_HEADER)                                                                             \
+	X("underscore in a name that nobody reads", L "Host: a\r\nX_Y: b\r\n\r\n", NONE)           \
 	X("header present", "GET /there HTTP/1.1\r\nHost: a\r\nX-There:\r\n\r\n", NONE)            \
 	X("header not present", "GET /there" H, HTTP_DENIED)                                       \
 	X("host", "GET /host HTTP/1.1\r\nHost: api.example.com\r\n\r\n", NONE)                     \
@@ -136,20 +147,20 @@
 	X("another host", "GET /host HTTP/1.1\r\nHost: api.example.org\r\n\r\n", HTTP_DENIED)      \
 	X("host by its end", "GET /vhost HTTP/1.1\r\nHost: a.example.com\r\n\r\n", NONE)           \
 	X("host and port", "GET /vhost HTTP/1.1\r\nHost: a.example.com:80\r\n\r\n", NONE)          \
-	X("host and half a port", "GET /vhost HTTP/1.1\r\nHost: a.example.com:\r\n\r\n", NONE)     \
+	X("host and half a port", "GET /vhost HTTP/1.1\r\nHost: a.example.com:\r\n\r\n",           \
+	  HTTP_HOST)                                                                               \
 	X("another host, the right one in its port",                                               \
-	  "GET /vhost HTTP/1.1\r\nHost: admin:x.example.com\r\n\r\n", HTTP_DENIED)                 \
+	  "GET /vhost HTTP/1.1\r\nHost: admin:x.example.com\r\n\r\n", HTTP_HOST)                   \
 	X("another host, the right one behind its port",                                           \
-	  "GET /vhost HTTP/1.1\r\nHost: admin:80:a.example.com\r\n\r\n", HTTP_DENIED)              \
+	  "GET /vhost HTTP/1.1\r\nHost: admin:80:a.example.com\r\n\r\n", HTTP_HOST)                \
 	X("port that is no number", "GET /vhost HTTP/1.1\r\nHost: a.example.com:x\r\n\r\n",        \
-	  HTTP_DENIED)                                                                             \
-	X("port without a host", "GET /vhost HTTP/1.1\r\nHost: :.example.com\r\n\r\n",             \
-	  HTTP_DENIED)                                                                             \
-	X("half a bracket", "GET /vhost HTTP/1.1\r\nHost: [a.example.com\r\n\r\n", HTTP_DENIED)    \
-	X("name in brackets", "GET /vhost HTTP/1.1\r\nHost: [x].example.com\r\n\r\n", HTTP_DENIED) \
+	  HTTP_HOST)                                                                               \
+	X("port without a host", "GET /vhost HTTP/1.1\r\nHost: :.example.com\r\n\r\n", HTTP_HOST)  \
+	X("half a bracket", "GET /vhost HTTP/1.1\r\nHost: [a.example.com\r\n\r\n", HTTP_HOST)      \
+	X("name in brackets", "GET /vhost HTTP/1.1\r\nHost: [x].example.com\r\n\r\n", HTTP_HOST)   \
 	X("absolute form, another host and the right one in its port",                             \
 	  "GET http://admin:x.example.com/vhost HTTP/1.1\r\nHost: admin:x.example.com\r\n\r\n",    \
-	  HTTP_DENIED)                                                                             \
+	  HTTP_TARGET)                                                                             \
 	X("no host at all", "GET /host HTTP/1.0\r\n\r\n", HTTP_DENIED)                             \
 	/* --- what is not HTTP/1 */                                                               \
 	X("TLS", "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", HTTP_TLS)                         \
@@ -202,9 +213,10 @@
 	X("CONNECT, HTTP/1.0 without Host", "CONNECT db:5432 HTTP/1.0\r\n\r\n", HTTP_HOST)         \
 	/* --- target */                                                                           \
 	X("merged slashes", "GET /ok//a" H, NONE)                                                  \
+	X("merged slashes behind an encoded dot", "GET /ok/%2e//a" H, NONE)                        \
 	X("many slashes", "GET /ok////a///b//" H, NONE)                                            \
 	X("dot segment", "GET /./ok" H, NONE)                                                      \
-	X("dot segments", "GET /././/./ok/./." H, NONE)                                            \
+	X("dot segments", "GET /./././ok/.//." H, NONE)                                            \
 	X("dots in a name", "GET /ok/...x/..y/.z" H, NONE)                                         \
 	X("three dots", "GET /ok/..." H, NONE)                                                     \
 	X("encoded letter", "GET /%6Fk" H, NONE)                                                   \
@@ -216,6 +228,12 @@
 	X("encoded bytes past ASCII", "GET /ok/%C3%A4" H, NONE)                                    \
 	X("path parameter", "GET /ok;v=1" H, NONE)                                                 \
 	X("slashes first: a host to some", "GET //ok" H, HTTP_TARGET)                              \
+	X("slashes first behind a dot", "GET /.//ok" H, HTTP_TARGET)                               \
+	X("slashes first behind dots", "GET /././/ok" H, HTTP_TARGET)                              \
+	X("slashes first behind an encoded dot", "GET /%2e//ok" H, HTTP_TARGET)                    \
+	X("dot-dot with an encoded parameter", "GET /ok/..%3B/x" H, HTTP_TARGET)                   \
+	X("dot with an encoded parameter", "GET /ok/.%3bv/x" H, HTTP_TARGET)                       \
+	X("encoded parameter", "GET /ok/a%3Bv" H, NONE)                                            \
 	X("a host first", "GET //a/ok" H, HTTP_TARGET)                                             \
 	X("dot-dot", "GET /a/../ok" H, HTTP_TARGET)                                                \
 	X("dot-dot at the end", "GET /ok/.." H, HTTP_TARGET)                                       \
@@ -225,6 +243,13 @@
 	X("half encoded dot-dot", "GET /a/.%2E/ok" H, HTTP_TARGET)                                 \
 	X("dot-dot with a parameter", "GET /ok/..;/x" H, HTTP_TARGET)                              \
 	X("dot with a parameter", "GET /ok/.;/x" H, HTTP_TARGET)                                   \
+	X("encoded bytes of three and four", "GET /ok/%E2%82%AC%F0%9F%98%80%E0%A4%85" H, NONE)     \
+	X("encoded Latin-1", "GET /ok/%E4x" H, NONE)                                               \
+	X("dot written in two bytes", "GET /ok/%c0%ae" H, HTTP_TARGET)                             \
+	X("slash written in two bytes", "GET /ok/..%c0%af" H, HTTP_TARGET)                         \
+	X("dot written in three bytes", "GET /ok/%e0%80%ae" H, HTTP_TARGET)                        \
+	X("dot written in four bytes", "GET /ok/%f0%80%80%ae" H, HTTP_TARGET)                      \
+	X("encoded byte of no UTF-8", "GET /ok/%ff" H, HTTP_TARGET)                                \
 	X("encoded slash", "GET /ok%2Fa" H, HTTP_TARGET)                                           \
 	X("encoded backslash", "GET /ok%5ca" H, HTTP_TARGET)                                       \
 	X("encoded NUL", "GET /ok%00" H, HTTP_TARGET)                                              \
@@ -265,9 +290,35 @@
 	X("absolute form, no path", "GET http://a" H, HTTP_DENIED)                                 \
 	X("absolute form, the other host in the rule",                                             \
 	  "GET http://b/host HTTP/1.1\r\nHost: api.example.com\r\n\r\n", HTTP_HOST)                \
+	X("empty Host", L "Host:\r\n\r\n", HTTP_HOST)                                              \
+	X("blank Host", L "Host:  \r\n\r\n", HTTP_HOST)                                            \
+	X("empty Host, HTTP/1.0", "GET /ok HTTP/1.0\r\nHost:\r\n\r\n", HTTP_HOST)                  \
+	X("Host with a dot behind it", L "Host: a.b.:80\r\n\r\n", NONE)                            \
+	X("Host with two dots", L "Host: a..b\r\n\r\n", HTTP_HOST)                                 \
+	X("Host with a dot first", L "Host: .a\r\n\r\n", HTTP_HOST)                                \
+	X("Host with a dash first", L "Host: -a\r\n\r\n", HTTP_HOST)                               \
+	X("Host with a tilde", L "Host: a~b\r\n\r\n", HTTP_HOST)                                   \
+	X("Host with an underscore", L "Host: a_b-c.d\r\n\r\n", NONE)                              \
 	X("Host with a path", L "Host: a/b\r\n\r\n", HTTP_HOST)                                    \
 	X("Host with a user", L "Host: u@a\r\n\r\n", HTTP_HOST)                                    \
 	X("Host with a blank inside", L "Host: a b\r\n\r\n", HTTP_HOST)                            \
+	X("Host with a tab before it", L "Host:\ta\r\n\r\n", HTTP_HEADER)                          \
+	X("Host with a tab behind it", L "Host: a\t\r\n\r\n", HTTP_HEADER)                         \
+	X("Host with a port", L "Host: a:65535\r\n\r\n", NONE)                                     \
+	X("Host with a short port", L "Host: a:8\r\n\r\n", NONE)                                   \
+	X("Host with a port too large", L "Host: a:65536\r\n\r\n", HTTP_HOST)                      \
+	X("Host with a port of six digits", L "Host: a:100000\r\n\r\n", HTTP_HOST)                 \
+	X("Host with port 0", L "Host: a:0\r\n\r\n", HTTP_HOST)                                    \
+	X("Host with an empty port", L "Host: a:\r\n\r\n", HTTP_HOST)                              \
+	X("Host with a port that is no number", L "Host: a:x\r\n\r\n", HTTP_HOST)                  \
+	X("Host with two ports", L "Host: a:80:80\r\n\r\n", HTTP_HOST)                             \
+	X("Host of a port alone", L "Host: :80\r\n\r\n", HTTP_HOST)                                \
+	X("Host, IPv6", L "Host: [fd00::1]:8080\r\n\r\n", NONE)                                    \
+	X("Host, IPv6 not closed", L "Host: [fd00::1\r\n\r\n", HTTP_HOST)                          \
+	X("Host, IPv6 and more", L "Host: [fd00::1]a\r\n\r\n", HTTP_HOST)                          \
+	X("Host, IPv6 without brackets", L "Host: fd00::1\r\n\r\n", HTTP_HOST)                     \
+	X("absolute form, two ports", "GET http://a:1:2/ok HTTP/1.1\r\nHost: a:1:2\r\n\r\n",       \
+	  HTTP_TARGET)                                                                             \
 	X("Host list", L "Host: a,b\r\n\r\n", HTTP_HOST)                                           \
 	X("no slash first", "GET ok" H, HTTP_TARGET)                                               \
 	X("query alone", "GET ?x" H, HTTP_TARGET)                                                  \
@@ -311,6 +362,11 @@
 	X("hexadecimal", P "Content-Length: 0x5\r\n\r\nhello", HTTP_FRAMING)                       \
 	X("fraction", P "Content-Length: 5.0\r\n\r\nhello", HTTP_FRAMING)                          \
 	X("two numbers", P "Content-Length: 5 5\r\n\r\nhello", HTTP_FRAMING)                       \
+	X("length behind a tab", P "Content-Length:\t5\r\n\r\nhello", HTTP_FRAMING)                \
+	X("length with an underscore", P "Content_Length: 5\r\n\r\nhello", HTTP_HEADER)            \
+	X("chunked before a tab", P "Transfer-Encoding: chunked\t\r\n\r\n0\r\n\r\n", HTTP_FRAMING) \
+	X("encoding with an underscore", P "Transfer_Encoding: chunked\r\n\r\n0\r\n\r\n",          \
+	  HTTP_HEADER)                                                                             \
 	X("length past 64 bits", P "Content-Length: 18446744073709551621\r\n\r\nhello",            \
 	  HTTP_FRAMING)                                                                            \
 	X("length with NUL", P "Content-Length: 5\0\r\n\r\nhello", HTTP_FRAMING)                   \
@@ -349,6 +405,8 @@
 	X("bare CR behind a chunk", C "5\r\nhello\r0\r\n\r\n", HTTP_CHUNK)                         \
 	X("chunk size past 64 bits", C "10000000000000005\r\nhello\r\n", HTTP_CHUNK)               \
 	X("chunk size past 60 bits", C "ffffffffffffffff\r\nhello\r\n", HTTP_CHUNK)                \
+	X("chunk size past 48 bits", C "1000000000000\r\nhello\r\n", HTTP_CHUNK)                   \
+	X("length past 48 bits", P "Content-Length: 281474976710657\r\n\r\nhello", HTTP_FRAMING)   \
 	X("length in the trailer", C "0\r\nContent-Length: 5\r\n\r\n", HTTP_CHUNK)                 \
 	X("encoding in the trailer", C "0\r\nTransfer-Encoding: chunked\r\n\r\n", HTTP_CHUNK)      \
 	X("Host in the trailer", C "0\r\nHost: b\r\n\r\n", HTTP_CHUNK)                             \

@@ -126,7 +126,13 @@ static bool split_header(struct ref_span line, struct ref_span *name, struct ref
 	return true;
 }
 
-/* Digits alone (RFC 9110, section 8.6), and not more than 2^60. */
+/* Servers do not agree on tabs around what frames and routes. */
+static bool has_tab(struct ref_span line)
+{
+	return memchr(line.at, '\t', line.len) != NULL;
+}
+
+/* Digits alone (RFC 9110, section 8.6), and not more than 2^48. */
 static bool read_length(struct ref_span value, uint64_t *length)
 {
 	*length = 0;
@@ -134,7 +140,7 @@ static bool read_length(struct ref_span value, uint64_t *length)
 		if (!is_digit(value.at[i]))
 			return false;
 		*length = *length * 10 + (value.at[i] - '0');
-		if (*length > 1ull << 60)
+		if (*length > 1ull << 48)
 			return false;
 	}
 	return value.len > 0;
@@ -147,6 +153,35 @@ static bool take_bytes(struct text *t, uint64_t size)
 		return false;
 	t->at += size;
 	return true;
+}
+
+/* The same name, but for at least one underscore in a dash's place or the reverse. */
+static bool only_alike(struct ref_span a, const char *name)
+{
+	bool differs = false;
+
+	if (a.len != strlen(name))
+		return false;
+	for (size_t i = 0; i < a.len; i++) {
+		bool dashes = one_of(a.at[i], "-_") && one_of((uint8_t)name[i], "-_");
+
+		if (!dashes && lower(a.at[i]) != lower((uint8_t)name[i]))
+			return false;
+		differs |= a.at[i] != (uint8_t)name[i] && dashes;
+	}
+	return differs;
+}
+
+/* Programs behind CGI see these names as those that framing or a rule needs. */
+static bool looks_like_another(struct ref_span name, const char *const *names)
+{
+	for (size_t i = 0; names[i]; i++)
+		if (ref_is_any_case(name, names[i]))
+			return false;
+	for (size_t i = 0; names[i]; i++)
+		if (only_alike(name, names[i]))
+			return true;
+	return only_alike(name, "content-length") || only_alike(name, "transfer-encoding");
 }
 
 /*
@@ -167,7 +202,7 @@ static enum ref_end take_chunks(struct text *t, bool request, const char *const 
 		/* An extension may hold anything but LF. */
 		LINE(t, &line);
 		while (digits < line.len && hex(line.at[digits]) >= 0) {
-			if (size >> 56)
+			if (size >> 44)
 				return REF_REFUSED;
 			size = size << 4 | (uint64_t)hex(line.at[digits++]);
 		}
@@ -190,6 +225,8 @@ static enum ref_end take_chunks(struct text *t, bool request, const char *const 
 			break;
 		if (!split_header(line, &name, &value))
 			return REF_REFUSED;
+		if (request && looks_like_another(name, names))
+			return REF_REFUSED;
 		for (size_t i = 0; request && i < sizeof(never) / sizeof(never[0]); i++)
 			if (ref_is_any_case(name, never[i]))
 				return REF_REFUSED;
@@ -203,55 +240,81 @@ static enum ref_end take_chunks(struct text *t, bool request, const char *const 
 
 /* --- requests ---------------------------------------------------------------------------- */
 
-/* What servers agree on in a host and a port. */
-static bool good_authority(struct ref_span a)
+/* From 1 to 65535, without zeroes in front. */
+static bool good_port(struct ref_span port)
 {
-	for (size_t i = 0; i < a.len; i++)
-		if (!is_unreserved(a.at[i]) && !one_of(a.at[i], ":[]"))
+	unsigned int n = 0;
+
+	if (!port.len || port.len > 5 || port.at[0] == '0')
+		return false;
+	for (size_t i = 0; i < port.len; i++) {
+		if (!is_digit(port.at[i]))
 			return false;
+		n = n * 10 + (port.at[i] - '0');
+	}
+	return n <= 65535;
+}
+
+/* Letters, digits, '-' but in front, '_', and dots neither in front nor side by side. */
+static bool good_name(struct ref_span name)
+{
+	if (!name.len || one_of(name.at[0], ".-"))
+		return false;
+	for (size_t i = 0; i < name.len; i++) {
+		if (!is_alnum(name.at[i]) && !one_of(name.at[i], "-_."))
+			return false;
+		if (name.at[i] == '.' && i && name.at[i - 1] == '.')
+			return false;
+	}
 	return true;
 }
 
-bool ref_is_host(struct ref_span a)
+static bool good_ipv6(struct ref_span address)
 {
-	size_t n = 0;
-
-	if (!a.len)
-		return true;
-	if (a.at[0] == '[') {
-		for (n = 1; n < a.len && (hex(a.at[n]) >= 0 || one_of(a.at[n], ":.")); n++)
-			;
-		if (n == 1 || n == a.len || a.at[n++] != ']')
+	for (size_t i = 0; i < address.len; i++)
+		if (hex(address.at[i]) < 0 && !one_of(address.at[i], ":."))
 			return false;
-	} else {
-		while (n < a.len && is_unreserved(a.at[n]))
-			n++;
-		if (!n)
-			return false;
-	}
-	if (n < a.len && a.at[n++] != ':')
-		return false;
-	while (n < a.len && is_digit(a.at[n]))
-		n++;
-	return n == a.len;
+	return address.len > 0;
 }
 
-/* Host and port that a target names: RFC 9112, sections 3.2.2 and 3.2.3. */
-static bool good_target_authority(struct ref_span a, bool connect)
+/* What servers agree on in a host and a port (RFC 9112, sections 3.2.2 and 3.2.3). */
+static bool good_authority(struct ref_span a, bool with_port)
 {
-	size_t digits = 0;
+	const uint8_t *from = a.at, *colon;
+	struct ref_span host = a, port;
 
-	if (!good_authority(a) || !a.len || a.at[0] == ':' || a.at[a.len - 1] == ':')
+	if (a.len && a.at[0] == '[') {
+		from = memchr(a.at, ']', a.len);
+		if (!from || !good_ipv6((struct ref_span){a.at + 1, (size_t)(from - a.at) - 1}))
+			return false;
+		from++;
+		if (from != a.at + a.len && *from != ':')
+			return false;
+	}
+	colon = a.len ? memchr(from, ':', (size_t)(a.at + a.len - from)) : NULL;
+	if (colon)
+		host.len = (size_t)(colon - a.at);
+	if (from == a.at && !good_name(host))
 		return false;
-	while (digits < a.len && is_digit(a.at[a.len - 1 - digits]))
-		digits++;
-	return !connect || (digits && digits < a.len && a.at[a.len - 1 - digits] == ':');
+	if (!colon)
+		return !with_port;
+	port = (struct ref_span){colon + 1, a.len - host.len - 1};
+	return good_port(port);
+}
+
+/* A byte that is in no UTF-8, or that writes a character longer than it is. */
+static bool overlong(int before, int byte)
+{
+	return byte == 0xc0 || byte == 0xc1 || byte > 0xf4 ||
+	       (before == 0xe0 && byte >= 0x80 && byte < 0xa0) ||
+	       (before == 0xf0 && byte >= 0x80 && byte < 0x90);
 }
 
 /* Percent-decodes what may be (RFC 3986, section 6.2.2); "%2C" and the like stay, in capitals. */
 static bool decode_path(struct ref_span raw, uint8_t *out, size_t *len)
 {
 	size_t n = 0;
+	int before = 0;
 
 	for (size_t i = 0; i < raw.len; i++) {
 		uint8_t c = raw.at[i];
@@ -268,8 +331,10 @@ static bool decode_path(struct ref_span raw, uint8_t *out, size_t *len)
 		byte = hex(raw.at[i + 1]) << 4 | hex(raw.at[i + 2]);
 		i += 2;
 		/* Servers differ on when they decode these. */
-		if (byte < 0x20 || byte == 0x7f || one_of((uint8_t)byte, "/\\%"))
+		if (byte < 0x20 || byte == 0x7f || one_of((uint8_t)byte, "/\\%") ||
+		    overlong(before, byte))
 			return false;
+		before = byte;
 		if (is_unreserved((uint8_t)byte)) {
 			out[n++] = (uint8_t)byte;
 			continue;
@@ -288,8 +353,6 @@ static bool normalise_path(struct ref_span raw, struct ref_request *r)
 	static uint8_t path[REF_TARGET_MAX];
 	size_t len, at = 1, n = 0;
 
-	if (raw.len > 1 && raw.at[1] == '/') /* another host to some */
-		return false;
 	if (raw.len > REF_TARGET_MAX / 2 || !decode_path(raw, path, &len))
 		return false;
 	r->path[n++] = '/';
@@ -299,9 +362,12 @@ static bool normalise_path(struct ref_span raw, struct ref_request *r)
 		struct ref_span segment = {path + at, size}, plain = segment;
 
 		for (size_t i = size; i-- > 0;) /* without parameters */
-			if (segment.at[i] == ';')
+			if (segment.at[i] == ';' ||
+			    (size - i > 2 && !memcmp(segment.at + i, "%3B", 3)))
 				plain.len = i;
 		if (ref_is(plain, "..") || (ref_is(plain, ".") && plain.len < size))
+			return false;
+		if (!size && slash && n == 1) /* "//": another host to some */
 			return false;
 		if (size && !ref_is(segment, ".")) {
 			memcpy(r->path + n, segment.at, size);
@@ -322,7 +388,7 @@ static bool read_target(struct ref_request *r)
 
 	if (r->connect) {
 		r->authority = raw;
-		return good_target_authority(raw, true);
+		return good_authority(raw, true);
 	}
 	if (ref_is(raw, "*") && ref_is(r->method, "OPTIONS")) {
 		r->path[0] = r->target[0] = '*';
@@ -335,7 +401,7 @@ static bool read_target(struct ref_request *r)
 		while (n < raw.len && !one_of(raw.at[n], "/?"))
 			n++;
 		r->authority = (struct ref_span){raw.at + 7, n - 7};
-		if (!good_target_authority(r->authority, false))
+		if (!good_authority(r->authority, false))
 			return false;
 		raw = (struct ref_span){raw.at + n, raw.len - n};
 	} else if (!raw.len || raw.at[0] != '/') {
@@ -384,6 +450,12 @@ static bool read_request_line(struct ref_span line, struct ref_request *r)
 	return read_target(r);
 }
 
+static bool frames_or_routes(struct ref_span name)
+{
+	return ref_is_any_case(name, "Content-Length") ||
+	       ref_is_any_case(name, "Transfer-Encoding") || ref_is_any_case(name, "Host");
+}
+
 /* What one header means for framing and routing. */
 static bool read_header(struct ref_request *r, struct ref_span name, struct ref_span value)
 {
@@ -396,7 +468,7 @@ static bool read_header(struct ref_request *r, struct ref_span name, struct ref_
 			return false;
 		r->chunked = true;
 	} else if (ref_is_any_case(name, "Host")) {
-		if (r->host.at || !good_authority(value))
+		if (r->host.at || !good_authority(value, false))
 			return false;
 		r->host = value;
 	}
@@ -422,7 +494,8 @@ static enum ref_end take_head(struct text *t, struct ref_request *r, const struc
 		LINE(t, &line);
 		if (!line.len)
 			break;
-		if (!split_header(line, &name, &value) || !read_header(r, name, value))
+		if (!split_header(line, &name, &value) || looks_like_another(name, judge->names) ||
+		    (frames_or_routes(name) && has_tab(line)) || !read_header(r, name, value))
 			return REF_REFUSED;
 		if (r->authority.at && r->host.at && !same_any_case(r->host, r->authority))
 			return REF_HOST_DIFFERS;
@@ -502,12 +575,13 @@ enum ref_end ref_responses(const uint8_t *data, size_t n, uint64_t heads, bool c
 			if (!split_header(line, &name, &value))
 				return REF_REFUSED;
 			if (ref_is_any_case(name, "Content-Length")) {
-				if (has_length || !read_length(value, &length))
+				if (has_tab(line) || has_length || !read_length(value, &length))
 					return REF_REFUSED;
 				has_length = true;
 			} else if (ref_is_any_case(name, "Transfer-Encoding")) {
 				/* RFC 9112, section 6.1: in HTTP/1.0, and twice, it is faulty */
-				if (http10 || chunked || !ref_is_any_case(value, "chunked"))
+				if (has_tab(line) || http10 || chunked ||
+				    !ref_is_any_case(value, "chunked"))
 					return REF_REFUSED;
 				chunked = true;
 			}

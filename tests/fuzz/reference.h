@@ -62,7 +62,6 @@ enum ref_end ref_requests(const uint8_t *data, size_t n, const struct ref_judge 
 enum ref_end ref_responses(const uint8_t *data, size_t n, uint64_t heads, bool connect,
 			   void (*message)(void *arg, unsigned int status), void *arg);
 
-bool ref_is_host(struct ref_span a); /* host and perhaps port, or nothing: RFC 9110, section 7.2 */
 bool ref_is(struct ref_span a, const char *text); /* exactly */
 bool ref_is_any_case(struct ref_span a, const char *text); /* but for case */
 

@@ -488,7 +488,11 @@ static void test_names(void **unused)
 		{"a\xff", BPFAST_HN_INVALID, BPFAST_HN_INVALID},
 		{"\x01", BPFAST_HN_INVALID, BPFAST_HN_INVALID},
 		{"x-one\x7f", BPFAST_HN_INVALID, BPFAST_HN_INVALID},
-		{"content_length", BPFAST_HN_OTHER, BPFAST_HN_OTHER},
+		{"content_length", BPFAST_HN_INVALID, BPFAST_HN_OTHER},
+		{"Transfer_Encoding", BPFAST_HN_INVALID, BPFAST_HN_OTHER},
+		{"X_One", BPFAST_HN_INVALID, BPFAST_HN_OTHER},
+		{"x_onez", BPFAST_HN_OTHER, BPFAST_HN_OTHER},
+		{"y_z", BPFAST_HN_OTHER, BPFAST_HN_OTHER},
 	};
 	struct tables t;
 	uint32_t response;
