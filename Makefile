@@ -153,10 +153,13 @@ test-bpf: all bpf-bins ## the kernel side by BPF_PROG_TEST_RUN (root)
 
 # How many packagings; a seed of its own each time, which it prints.
 SOAK ?= 5000000
+# Of how many seeds 2,000 requests each go to five servers.
+SEEDS ?= 20
 
 soak: all $(BUILD)/tests/bpf/test_invariance $(BUILD)/tests/bpf/test_concurrency ## millions of packagings, of which none may make a difference (root)
 	BPFAST_INVARIANCE_PACKAGINGS=$(SOAK) $(BUILD)/tests/bpf/test_invariance
 	BPFAST_CONCURRENCY_FLOWS=$$(($(SOAK) / 10)) $(BUILD)/tests/bpf/test_concurrency
+	BPFAST_DIFFERENTIAL_SEEDS=$(SEEDS) BPFAST_DIFFERENTIAL_SEED=$$(date +%s) $(PYTHON) -m pytest -q tests/e2e/test_http_differential.py
 
 # --- fuzzing -----------------------------------------------------------------
 

@@ -5,7 +5,7 @@ set -eu
 PKGS="gcc g++ make pkg-config git ca-certificates clang-19 libclang-rt-19-dev llvm-19 clang-format-19 bpftool \
 libbpf-dev libelf-dev zlib1g-dev libyaml-dev libjansson-dev libmicrohttpd-dev libcap-ng-dev libmnl-dev libpcap-dev \
 libcmocka-dev libre2-dev python3 python3-pytest python3-scapy python3-yaml iproute2 ethtool procps \
-iputils-ping nginx-light apache2 haproxy tinyproxy python3-websockets curl wrk"
+iputils-ping nginx-light apache2 haproxy lighttpd lighttpd-modules-lua nodejs tinyproxy python3-websockets curl wrk"
 # tests/kernels boots other kernels, in a machine that is emulated.
 [ "$(uname -m)" != x86_64 ] || PKGS="$PKGS qemu-system-x86 busybox-static cpio kmod"
 missing=""

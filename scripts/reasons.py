@@ -144,18 +144,20 @@ The request line does not end in `HTTP/1.0` or `HTTP/1.1`: HTTP/0.9, a lower-cas
     "http-bad-method": """\
 The method holds a byte that is not a token character, or is longer than 32 bytes. SSH and SMTP banners end here.""",
     "http-bad-target": """\
-Refused: absolute targets of another scheme than `http`, with a user or an empty port; a path for `CONNECT`; `*` for anything but `OPTIONS`; a leading `//`, `..` segments,
-encoded slash, backslash, percent, NUL and control bytes (`%2F`, `%5C`, `%25`, `%00`), half an escape, `#`, backslash, bytes over 0x7f, and `;` behind a dot segment.
+Refused: absolute targets of another scheme than `http`, with a user or a port that is none; a path for `CONNECT`; `*` for anything but `OPTIONS`; a leading `//`, `..` segments,
+encoded slash, backslash, percent, NUL and control bytes (`%2F`, `%5C`, `%25`, `%00`), half an escape, escapes that UTF-8 does not have (`%C0%AE`), `#`, backslash, bytes over 0x7f, and `;` behind a dot segment, encoded or not. [http.md](http.md#target) has examples.
 
 Normalise and percent-encode before sending.""",
     "http-bad-header": """\
-A blank before the colon, a folded line, a bare CR or LF, NUL or another control byte, an empty name; or the client closed in the middle of a
+A blank before the colon, a folded line, a bare CR or LF, NUL or another control byte, an empty name; a name that has `_` for the `-` of one that frames
+or that a rule reads ([http.md](http.md#header-lines)); or the client closed in the middle of a
 head, which some servers take for its end.""",
     "http-bad-framing": """\
-`Content-Length` twice, with `Transfer-Encoding`, or not a plain number; `Transfer-Encoding` that is anything but `chunked`; any
+`Content-Length` twice, with `Transfer-Encoding`, or not a plain number of at most 2^48; `Transfer-Encoding` that is anything but `chunked`; any
 `Transfer-Encoding` in HTTP/1.0. These are how requests are smuggled past a proxy.""",
     "http-bad-host": """\
-HTTP/1.1 without `Host`, or with two; one that is unlike the host in the target; or one with anything but letters, digits, `-._~:[]` in it.""",
+HTTP/1.1 without `Host`, or with two; an empty one; one that is unlike the host in the target; or one that is not a name of letters, digits, `-`, `_` and
+single dots or an IPv6 address in brackets, with or without a port from 1 to 65535. [http.md](http.md#host) has examples.""",
     "http-bad-chunk": """\
 A chunk size that is not plain hexadecimal, is too large or has an extension, a chunk that does not end in CRLF, or a trailer that would
 frame, route or decide.""",
