@@ -183,4 +183,4 @@ def test_another_host_in_front_of_a_port_that_is_none(nodes):
         assert answer(host, f"http://{host}/ok")[0] == 403, host
     for host in ("x.example.com", "X.Example.com:80"):
         assert answer(host)[0] == 200, host
-    assert len(nginx.lines("access")) == len(disguised) + 3
+    assert len(nginx.lines("access")) == len(disguised) + 2
