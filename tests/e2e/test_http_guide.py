@@ -78,3 +78,27 @@ def test_the_lists_are_those_of_the_comparison():
     listed = {title: [row[0].strip() for row in table] for title, table in sections()}
     assert sorted(set(listed["What five servers agree on, and we deny"])) == sorted({why for *_, why in explained.DENIED})
     assert sorted(set(listed["What a server refuses, and we forward"])) == sorted({why for _, why in explained.REFUSED})
+
+
+@pytest.mark.parametrize(
+    "args, data, code, said",
+    [
+        (["--raw", "-", "--http", "GET /"], b"x", 2, "only one of them"),
+        (["--raw", "-"], b"", 1, "from 1 to 65536 bytes"),
+        (["--raw", "-"], b"x" * 65537, 1, "from 1 to 65536 bytes"),
+        (["--raw", "/nowhere"], b"", 1, "/nowhere: No such file"),
+    ],
+)
+def test_raw_says_what_it_cannot_take(files, args, data, code, said):
+    cmd = [os.path.join(BIN, "bpfast"), "policy", "explain", "-f", files / "policy.yaml", "--endpoint-file", files / "endpoints.json"]
+    r = subprocess.run([*cmd, "--from", "10.0.0.9", "--to", "web", "--port", "80", *args], input=data, capture_output=True, check=False, timeout=20)
+    assert (r.returncode, said in r.stderr.decode()) == (code, True), r.stderr
+
+
+def test_raw_counts_the_requests_that_pass(files):
+    ok, evil = (b"GET /%s HTTP/1.1\r\nHost: a\r\n\r\n" % t for t in (b"ok", b"admin"))
+    for stream, passed, reason in ((ok * 3, 3, "none"), (ok * 2 + evil + ok, 2, "http-rule-denied"), (ok + b"\0", 1, "http-not-http"), (ok + ok[:-2], 1, "none"), (ok * 100, 100, "none")):
+        cmd = [os.path.join(BIN, "bpfast"), "-o", "json", "policy", "explain", "-f", files / "policy.yaml", "--endpoint-file", files / "endpoints.json"]
+        r = subprocess.run([*cmd, "--from", "10.0.0.9", "--to", "web", "--port", "80", "--raw", "-"], input=stream, capture_output=True, check=True, timeout=20)
+        side = json.loads(r.stdout)["ingress"]
+        assert (side["requests"], side["reason"]) == (passed, reason), stream[:80]
