@@ -153,7 +153,7 @@ test-bpf: all bpf-bins ## the kernel side by BPF_PROG_TEST_RUN (root)
 
 # How many packagings; a seed of its own each time, which it prints.
 SOAK ?= 5000000
-# Of how many seeds 2,000 requests each go to five servers.
+# Of how many seeds 1,200 requests each go to five servers.
 SEEDS ?= 20
 
 soak: all $(BUILD)/tests/bpf/test_invariance $(BUILD)/tests/bpf/test_concurrency ## millions of packagings, of which none may make a difference (root)

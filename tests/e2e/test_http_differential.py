@@ -32,7 +32,7 @@ def cases_of(streams):
 
 @pytest.fixture(scope="module")
 def room(nodes):
-    room = runner.Room(nodes())
+    room = runner.Room(nodes(), many=MORE > 0)
     room.cases = cases_of(corpus.by_hand() + generator.generated(SEED, GENERATED))
     return room
 
@@ -52,7 +52,7 @@ def guarded(bare):
 
 
 def explain(room, cases):
-    oracle = runner.Explain(room.node, "cart", "nginx")
+    oracle = runner.Explain(room.node, room.cart.ip4, "nginx")
     for case in cases:
         case.said = oracle.raw(case.stream)
 
@@ -203,7 +203,7 @@ def test_refusals_by_single_servers_are_explained(guarded):
 
 def test_explain_in_words_says_the_same(guarded):
     """--http and --header, for every case whose first request can be said so."""
-    oracle = runner.Explain(guarded.node, "cart", "nginx")
+    oracle = runner.Explain(guarded.node, guarded.cart.ip4, "nginx")
     sayable = [c for c in guarded.cases if model.in_words(c.data) and c.kernel.get("nginx")]
     assert len(sayable) > 500
     wrong = []
@@ -217,7 +217,7 @@ def test_explain_in_words_says_the_same(guarded):
 def command_line(room, *args, data=None):
     """`policy explain` without an agent."""
     cmd = [os.path.join(BIN, "bpfast"), "-o", "json", "policy", "explain", "-f", room.policy_file, "--endpoint-file", room.endpoint_file]
-    cmd += ["--from", "cart", "--to", "nginx", "--port", "80", *args]
+    cmd += ["--from", room.cart.ip4, "--to", "nginx", "--port", "80", *args]
     r = subprocess.run(cmd, input=data, capture_output=True, check=False, timeout=20)
     return json.loads(r.stdout) if r.returncode == 0 else {"failed": r.stderr.decode() or r.stdout.decode()}
 
@@ -249,7 +249,7 @@ def test_the_command_line_says_the_same(files):
 
 @pytest.mark.parametrize("seed", range(FIRST, FIRST + MORE))
 def test_more_seeds(guarded, seed):
-    cases = cases_of(generator.generated(seed, 1000))
+    cases = cases_of(generator.generated(seed, GENERATED))
     guarded.guarded(cases)
     explain(guarded, cases)
     nothing([x for check in (forbidden, unjudged, conflicts) for x in check(cases)])

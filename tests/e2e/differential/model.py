@@ -94,7 +94,7 @@ def same_request(entry, method, url):
     """Whether a server's request may be the one of a record, whose URL may be cut."""
     if method != entry.method:
         return False
-    if len(method) + len(url) >= 50 or url.endswith("..."):
+    if len(method) + len(url) >= 50:
         return True
     raw = entry.raw if entry.raw == "*" or "://" in entry.raw else path_of(entry.raw)
     return resolve(decode(path_of(raw))) == resolve(decode(path_of(url))) if "*" not in (raw, url) else raw == url
