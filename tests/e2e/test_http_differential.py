@@ -100,13 +100,15 @@ def unjudged(cases):
 def conflicts(cases):
     """Two servers that took the same forwarded request for different ones."""
     for case in cases:
-        taken = {}
+        taken, bodies = {}, {}
         for name in case.guarded:
             for at, entry in zip(align(case, name) or (), case.guarded[name]):
                 taken.setdefault(at, {}).setdefault(model.meaning(entry), []).append(name)
-        for meanings in taken.values():
-            if len(meanings) > 1:
-                yield case, f"read differently: {meanings}"
+                if entry.body is not None and entry.body >= 0:  # it tells, and had it whole
+                    bodies.setdefault(at, {}).setdefault(entry.body, []).append(name)
+        for told in (*taken.values(), *bodies.values()):
+            if len(told) > 1:
+                yield case, f"read differently: {told}"
 
 
 def unlike_explain(cases):
