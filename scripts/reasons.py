@@ -154,7 +154,8 @@ or that a rule reads ([http.md](http.md#header-lines)); or the client closed in 
 head, which some servers take for its end.""",
     "http-bad-framing": """\
 `Content-Length` twice, with `Transfer-Encoding`, or not a plain number of at most 2^48; `Transfer-Encoding` that is anything but `chunked`; any
-`Transfer-Encoding` in HTTP/1.0. These are how requests are smuggled past a proxy.""",
+`Transfer-Encoding` in HTTP/1.0; a body for `GET`, `HEAD` or `CONNECT`. These are how requests are smuggled past a proxy. Clients that send a
+body with `GET` (some of Elasticsearch's do) can mostly be told to use `POST`.""",
     "http-bad-host": """\
 HTTP/1.1 without `Host`, or with two; an empty one; one that is unlike the host in the target; or one that is not a name of letters, digits, `-`, `_` and
 single dots or an IPv6 address in brackets, with or without a port from 1 to 65535. [http.md](http.md#host) has examples.""",

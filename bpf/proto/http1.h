@@ -71,6 +71,7 @@ enum http_bits {
 	HB_BLANK = 1 << 17, /* a blank behind it */
 	HB_ABSOLUTE = 1 << 19, /* the target names a host: Host must be the same */
 	HB_CONNECT = 1 << 20,
+	HB_GET = 1 << 22, /* the method is GET */
 	HB_ROOT = 1 << 21, /* of the path nothing but slashes and dots was read */
 	HB_UPGRADED = 1 << 18, /* stays: the server answered 101 on this connection */
 };

@@ -273,7 +273,9 @@ static __always_inline void request_method(struct http_walk *w)
 		if (c == ' ' && n) {
 			if (dfa)
 				w->set[HF_METHOD] = dfa_accept_at(&view, dfa, state);
-			if (name == 0x48454144) /* HEAD */
+			if (name == 0x474554) /* GET */
+				w->st.bits |= HB_GET;
+			else if (name == 0x48454144) /* HEAD */
 				w->st.bits |= HB_HEAD;
 			else if (name == 0x4f5054494f4e53) /* OPTIONS */
 				w->st.bits |= HB_OPTIONS;

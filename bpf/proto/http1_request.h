@@ -317,8 +317,11 @@ static __always_inline void request_judge(struct http_walk *w)
 		http_refuse(w, BPFAST_R_HTTP_HOST);
 		return;
 	}
-	/* A tunnel has no body (RFC 9110, section 9.3.6). */
-	if (w->st.bits & HB_CONNECT && w->st.bits & (HB_LENGTH | HB_ENCODING)) {
+	/* A tunnel has no body (RFC 9110, section 9.3.6). That of GET and HEAD means nothing (sections
+	 * 9.3.1 and 9.3.2): some servers refuse it, and those that never read it take it for the
+	 * next request. */
+	if ((w->st.bits & HB_CONNECT && w->st.bits & (HB_LENGTH | HB_ENCODING)) ||
+	    (w->st.bits & (HB_GET | HB_HEAD) && (w->st.bits & HB_ENCODING || w->st.body_left))) {
 		http_refuse(w, BPFAST_R_HTTP_FRAMING);
 		return;
 	}

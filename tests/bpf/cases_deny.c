@@ -298,14 +298,14 @@ static void refused_in_a_body(void **state)
 	(void)state;
 	policy(RULES(""));
 	talk_open(&t);
-	FORWARDED(client_says(&t, "GET /ok HTTP/1.1\r\nHost: a\r\n"
+	FORWARDED(client_says(&t, "POST /ok HTTP/1.1\r\nHost: a\r\n"
 				  "Transfer-Encoding: chunked\r\n\r\n"));
 	DENIED_403(&t, client_says(&t, "5;a=b\r\nhello\r\n"), HTTP_CHUNK, 14);
 	/* With one before it that is still to be answered. */
 	t = TALK(.client_port = 40001);
 	talk_open(&t);
 	FORWARDED(client_says(&t, GET));
-	FORWARDED(client_says(&t, "GET /ok HTTP/1.1\r\nHost: a\r\n"
+	FORWARDED(client_says(&t, "POST /ok HTTP/1.1\r\nHost: a\r\n"
 				  "Transfer-Encoding: chunked\r\n\r\n"));
 	DROPPED(CLIENT(&t, .data = B("5;a=b\r\n")), HTTP_CHUNK);
 	FORWARDED(server_says(&t, R200));

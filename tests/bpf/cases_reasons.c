@@ -245,7 +245,7 @@ static const struct {
 	[R(HTTP_HEADER)] = {.says = B("GET /ok HTTP/1.1\r\nHost : a\r\n\r\n")},
 	[R(HTTP_FRAMING)] = {.says = B("GET /ok HTTP/1.1\r\nContent-Length: 1,1\r\n\r\n")},
 	[R(HTTP_HOST)] = {.says = B("GET /ok HTTP/1.1\r\n\r\n")},
-	[R(HTTP_CHUNK)] = {.says = B("GET /ok HTTP/1.1\r\nHost: a\r\n"
+	[R(HTTP_CHUNK)] = {.says = B("POST /ok HTTP/1.1\r\nHost: a\r\n"
 				     "Transfer-Encoding: chunked\r\n\r\nz")},
 	[R(HTTP_HEAD_SIZE)] = {head_size},
 	[R(HTTP_TUNNEL)] = {.says = B("CONNECT a:1 HTTP/1.1\r\n")},

@@ -345,8 +345,8 @@ static void long_body(void **state)
 	(void)state;
 	policy(WEB);
 	talk_open(&t);
-	FORWARDED(client_says(&t,
-			      "GET /ok HTTP/1.1\r\nHost: a\r\nContent-Length: 8589934592\r\n\r\n"));
+	FORWARDED(client_says(
+		&t, "POST /ok HTTP/1.1\r\nHost: a\r\nContent-Length: 8589934592\r\n\r\n"));
 	FORWARDED(SERVER(&t));
 	for (uint32_t i = 0; i < 7; i++) {
 		FORWARDED(CLIENT(&t, .seq = t.client_seq + step - 4, .data = B("body")));
@@ -376,7 +376,7 @@ static void round_without_acknowledgement(void **state)
 	/* The server throws it away, say for its checksum. */
 	FORWARDED(CLIENT(
 		&t,
-		.data = B("GET /ok HTTP/1.1\r\nHost: a\r\nContent-Length: 9999999999\r\n\r\n")));
+		.data = B("POST /ok HTTP/1.1\r\nHost: a\r\nContent-Length: 9999999999\r\n\r\n")));
 	for (int i = 0; i < 4; i++) {
 		seq += 1u << 30;
 		CLIENT(&t, .seq = seq - 1, .data = B("b"));

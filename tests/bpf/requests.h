@@ -71,6 +71,8 @@
 	X("pipelined behind chunks", C "5\r\nhello\r\n0\r\n\r\nGET /ok" H, NONE)                   \
 	X("alternatives", "PUT /b/42" H, NONE)                                                     \
 	X("absolute form", "GET http://a/ok" H, NONE)                                              \
+	X("GET with a length of nothing",                                                          \
+	  "GET /ok HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n", NONE)                        \
 	X("absolute form, scheme and host in any case", "GET HtTp://A/ok" H, NONE)                 \
 	X("absolute form, port", "GET http://a:8080/ok HTTP/1.1\r\nHost: A:8080\r\n\r\n", NONE)    \
 	X("absolute form, IPv6",                                                                   \
@@ -271,6 +273,13 @@
 	X("tab", "GET /ok\tHTTP/1.1\r\nHost: a\r\n\r\n", HTTP_TARGET)                              \
 	X("NUL", "GET /ok\0" H, HTTP_TARGET)                                                       \
 	X("NUL in the query", "GET /ok?\0" H, HTTP_TARGET)                                         \
+	X("GET with a body", "GET /ok HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello",      \
+	  HTTP_FRAMING)                                                                            \
+	X("GET with chunks",                                                                       \
+	  "GET /ok HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",            \
+	  HTTP_FRAMING)                                                                            \
+	X("HEAD with a body", "HEAD /ok HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello",    \
+	  HTTP_FRAMING)                                                                            \
 	X("absolute form, another host", "GET http://b/ok" H, HTTP_HOST)                           \
 	X("absolute form, no Host", "GET http://a/ok HTTP/1.1\r\n\r\n", HTTP_HOST)                 \
 	X("absolute form, empty Host", "GET http://a/ok HTTP/1.1\r\nHost:\r\n\r\n", HTTP_HOST)     \

@@ -504,6 +504,8 @@ static enum ref_end take_head(struct text *t, struct ref_request *r, const struc
 		return REF_REFUSED;
 	if (r->connect && (r->has_length || r->chunked))
 		return REF_REFUSED;
+	if ((ref_is(r->method, "GET") || ref_is(r->method, "HEAD")) && (r->chunked || r->length))
+		return REF_REFUSED; /* servers that never read it take it for a request */
 	if (!judge->head(r, judge->arg))
 		return REF_REFUSED;
 	*done = true;

@@ -24,7 +24,6 @@ DENIED = [
 
 # Forwarded, and refused by some server alone; the others agree: (what the stream looks like, why).
 REFUSED = [
-    (rb"(?i)^(get|head) [^\r]*\r\n(.+\r\n)*(content-length: *0*[1-9]|transfer-encoding:)", "GET and HEAD with a body"),
     (rb"(?s).{4096}", "longer than a server's buffer"),
     (rb"(?:.+\r\n){90}", "more lines than a server takes"),
     (rb"(?m)^.{256,}:", "longer than a server's buffer"),
