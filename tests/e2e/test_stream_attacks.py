@@ -411,7 +411,7 @@ def test_round_of_all_numbers(room, version):
 
     def attack(s):
         s.c.open()
-        s.c.put(0, s.head("GET", "/ok", 0, "Content-Length: 9999999999"), bad=1)
+        s.c.put(0, s.head("POST", "/up", 0, "Content-Length: 9999999999"), bad=1)
         for i in range(1, 5):
             s.c.put((i << 30) - 1, b"b")
             if i < 4:
