@@ -233,7 +233,7 @@ def frames(lab, turn):
         out.append(record(1, 3, t.frame(True, "A", b"x" * 1000), 100000))
     t = Tcp(30001 + 10 * turn, 80)
     out.append(t.open())
-    out.append(t.send(True, 255, "PA", f"GET /hello HTTP/1.1\r\nHost: {web.ip4}\r\nContent-Length: 1000000000\r\n\r\n".encode()))
+    out.append(t.send(True, 255, "PA", f"POST /hello HTTP/1.1\r\nHost: {web.ip4}\r\nContent-Length: 1000000000\r\n\r\n".encode()))
     for _ in range(10000):
         out.append(t.send(True, 4, "A", b"y" * 1400))
     t = Tcp(30002 + 10 * turn, 80)
@@ -250,7 +250,7 @@ def single_programs(lab):
 
     note("time of single programs")
     lab.node.apply(payload("bench", {"app": "web"}, ingress=[
-        http({"app": "cart"}, 80, *[{"method": "GET", "path": p} for p in PATHS]), http({"app": "cart"}, 9999)]))
+        http({"app": "cart"}, 80, *[{"method": "GET|POST" if p == "/hello" else "GET", "path": p} for p in PATHS]), http({"app": "cart"}, 9999)]))
     lab.guard()
     pins = lab.pinned()
     index = lab.node.ns.run("cat", f"/sys/class/net/{lab.web.iface}/ifindex").stdout.strip()
