@@ -20,6 +20,7 @@ import time
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(HERE)
 sys.path.insert(0, os.path.join(ROOT, "tests", "e2e"))
+from bench import quantile  # noqa: E402
 from lab import private  # noqa: E402
 
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", "9"))
@@ -47,11 +48,6 @@ TRANSFERS = {
 
 def note(text):
     print(f"loss: {text}", file=sys.stderr, flush=True)
-
-
-def quantile(values, q):
-    s = sorted(values)
-    return s[min(len(s) - 1, max(0, round(q * (len(s) - 1))))]
 
 
 class Lab:

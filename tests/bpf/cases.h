@@ -24,6 +24,23 @@ void check_rows(const struct row *rows, size_t n);
 /* No policy selects anybody: all is open. */
 #define OPEN "apiVersion: v1\nkind: Namespace\nmetadata: {name: shop}\n"
 
+/* HTTP rules for port 80 both ways, and port 22 without. */
+#define WEB                                                                                        \
+	"apiVersion: bpfast.io/v1alpha1\n"                                                         \
+	"kind: PayloadPolicy\n"                                                                    \
+	"metadata: {name: web, namespace: shop}\n"                                                 \
+	"spec:\n"                                                                                  \
+	"  endpointSelector: {matchLabels: {app: web}}\n"                                          \
+	"  ingress:\n"                                                                             \
+	"  - toPorts:\n"                                                                           \
+	"    - ports: [{port: \"80\", protocol: TCP}]\n"                                           \
+	"      rules: {http: [{path: \"/ok\"}]}\n"                                                 \
+	"    - ports: [{port: \"22\", protocol: TCP}]\n"                                           \
+	"  egress:\n"                                                                              \
+	"  - toPorts:\n"                                                                           \
+	"    - ports: [{port: \"80\", protocol: TCP}]\n"                                           \
+	"      rules: {http: [{path: \"/ok\"}]}\n"
+
 #define OK BPFAST_R_NONE
 #define R(sym) BPFAST_R_##sym
 

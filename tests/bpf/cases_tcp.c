@@ -2,22 +2,6 @@
 /* Inspected TCP: sequence numbers, flags, options, and who may send what when. */
 #include "cases.h"
 
-#define WEB                                                                                        \
-	"apiVersion: bpfast.io/v1alpha1\n"                                                         \
-	"kind: PayloadPolicy\n"                                                                    \
-	"metadata: {name: web, namespace: shop}\n"                                                 \
-	"spec:\n"                                                                                  \
-	"  endpointSelector: {matchLabels: {app: web}}\n"                                          \
-	"  ingress:\n"                                                                             \
-	"  - toPorts:\n"                                                                           \
-	"    - ports: [{port: \"80\", protocol: TCP}]\n"                                           \
-	"      rules: {http: [{path: \"/ok\"}]}\n"                                                 \
-	"    - ports: [{port: \"22\", protocol: TCP}]\n"                                           \
-	"  egress:\n"                                                                              \
-	"  - toPorts:\n"                                                                           \
-	"    - ports: [{port: \"80\", protocol: TCP}]\n"                                           \
-	"      rules: {http: [{path: \"/ok\"}]}\n"
-
 #define GET "GET /ok HTTP/1.1\r\nHost: a\r\n\r\n"
 #define BAD "GET /no HTTP/1.1\r\nHost: a\r\n\r\n"
 #define REPLY "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
