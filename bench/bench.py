@@ -7,10 +7,8 @@ Writes build/bench/results.md and prints it. What gates is time in the kernel; r
 beside an A/A control of the same run, because a virtual machine's noise is larger than what they shall show.
 """
 
-import ctypes
 import json
 import os
-import platform
 import random
 import re
 import statistics
@@ -20,40 +18,12 @@ import sys
 import time
 from contextlib import contextmanager
 
-HERE = os.path.dirname(os.path.abspath(__file__))
-ROOT = os.path.dirname(HERE)
-sys.path.insert(0, os.path.join(ROOT, "tests", "e2e"))
-from lab import private  # noqa: E402
+from common import BUILD, bpf_enable_stats, enter, gate, machine, noisy, note, quantile, ratio_row, ratios, write
 
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", "11"))
 SECONDS = int(os.environ.get("BENCH_SECONDS", "2"))
-BUILD = os.environ.get("BPFAST_BUILD", os.path.join(ROOT, "build"))
-OUT = os.path.join(BUILD, "bench")
 PATHS = ["/api/v1/items(/[0-9]+)?", "/api/v1/orders/[0-9]+", "/api/v1/users/[a-z]+", "/api/v2/.*", "/static/.*\\.(js|css)", "/health",
          "/metrics", "/search", "/files/.*", "/hello"]  # ten rules: GET and one path each
-
-
-def note(text):
-    print(f"bench: {text}", file=sys.stderr, flush=True)
-
-
-# --- small tools --------------------------------------------------------------
-
-
-def bpf_enable_stats():
-    """Run time statistics of BPF programs while the returned descriptor is open."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    nr = {"x86_64": 321, "aarch64": 280}[platform.machine()]
-    attr = ctypes.create_string_buffer(struct.pack("I", 0), 128)
-    fd = libc.syscall(nr, 32, attr, 128)  # BPF_ENABLE_STATS, BPF_STATS_RUN_TIME
-    if fd < 0:
-        raise OSError(ctypes.get_errno(), "BPF_ENABLE_STATS")
-    return fd
-
-
-def quantile(values, q):
-    s = sorted(values)
-    return s[min(len(s) - 1, max(0, round(q * (len(s) - 1))))]
 
 
 class Lab:
@@ -91,6 +61,17 @@ class Lab:
                 for name in names:
                     out[name.split("_")[0]] = os.path.join(base, name)
         return out
+
+    def prog_run(self, packets):
+        """class -> (samples, p10, median, p90) of a run of the programs in force over packets"""
+        pins = self.pinned()
+        index = json.loads(self.node.ns.run("ip", "-j", "link", "show", self.web.iface).stdout)[0]["ifindex"]
+        with self.node.ns.inside():
+            r = subprocess.run(["taskset", "-c", "1", os.path.join(BUILD, "bench", "prog_run"), str(index), pins["from"], pins["to"]],
+                               input=packets, capture_output=True, check=False)
+        if r.returncode:
+            raise RuntimeError(f"prog_run: {r.stderr.decode()}")
+        return {int(c): tuple(map(int, rest)) for c, *rest in (line.split() for line in r.stdout.decode().splitlines())}
 
     def run_time(self):
         """hook -> (nanoseconds, runs)"""
@@ -168,75 +149,88 @@ CLASSES = {
 }
 
 
+def record(hook, cls, frame, repeat=1, expect=-1):
+    """One packet for prog_run."""
+    data = bytes(frame)
+    return struct.pack("BBHIi", hook, cls, len(data), repeat, expect) + data
+
+
+class Tcp:
+    """A connection from cart to web, packet by packet, as prog_run reads it."""
+
+    def __init__(self, lab, sport, dport):
+        self.lab, self.sport, self.dport, self.c, self.s = lab, sport, dport, 1000, 5000
+        self.head = {}
+
+    def frame(self, to_web, flags, data=b"", options=()):
+        """scapy is slow: the headers are made once, then patched."""
+        from lab.packets import IP, TCP, Ether
+
+        cart, web = self.lab.cart, self.lab.web
+        key = (to_web, flags, len(data), bool(options))
+        if key not in self.head:
+            ends = dict(sport=self.sport, dport=self.dport) if to_web else dict(sport=self.dport, dport=self.sport)
+            ip4 = IP(src=cart.ip4, dst=web.ip4) if to_web else IP(src=web.ip4, dst=cart.ip4)
+            ether = Ether(src=cart.mac(), dst=web.mac()) if to_web else Ether(src=web.mac(), dst=cart.mac())
+            self.head[key] = bytearray(bytes(ether / ip4 / TCP(flags=flags, options=list(options), **ends) / data)[: -len(data) or None])
+        h = self.head[key]
+        seq, ack = (self.c, self.s) if to_web else (self.s, self.c)
+        struct.pack_into("!II", h, 38, seq & 0xFFFFFFFF, ack & 0xFFFFFFFF)
+        struct.pack_into("!H", h, 50, 0)
+        segment = bytes(h[34:]) + data
+        pseudo = bytes(h[26:34]) + struct.pack("!HH", 6, len(segment)) + segment + b"\0" * (len(segment) % 2)
+        total = sum(struct.unpack(f"!{len(pseudo) // 2}H", pseudo))
+        total = (total & 0xFFFF) + (total >> 16)
+        struct.pack_into("!H", h, 50, ~((total & 0xFFFF) + (total >> 16)) & 0xFFFF)
+        return bytes(h) + data
+
+    def send(self, to_web, cls, flags="A", data=b"", repeat=1, options=(), expect=-1):
+        out = record(1 if to_web else 0, cls, self.frame(to_web, flags, data, options), repeat, expect)
+        step = len(data) + ("S" in flags) + ("F" in flags)
+        if to_web:
+            self.c += step
+        else:
+            self.s += step
+        return out
+
+    def open(self):
+        mss = (("MSS", 1460),)
+        return self.send(True, 255, "S", options=mss) + self.send(False, 255, "SA", options=mss) + self.send(True, 255)
+
+
+def padded(web, path, size=200):
+    """A GET of `size` bytes."""
+    request = f"GET {path} HTTP/1.1\r\nHost: {web.ip4}\r\nUser-Agent: bench/1.0\r\nAccept: */*\r\nX-Pad: ".encode()
+    return request + b"a" * (size - 4 - len(request)) + b"\r\n\r\n"
+
+
+RESPONSE = b"HTTP/1.1 200 OK\r\nServer: nginx\r\nContent-Type: text/plain\r\nContent-Length: 12\r\nConnection: keep-alive\r\n\r\nhello world\n"
+
+
 def frames(lab, turn):
     """The packets of a few connections, as prog_run reads them."""
     from lab.packets import IP, TCP, Ether
 
     cart, web = lab.cart, lab.web
-    mac_c, mac_w = cart.mac(), web.mac()
-
-    def record(hook, cls, frame, repeat=1, expect=-1):
-        data = bytes(frame)
-        return struct.pack("BBHIi", hook, cls, len(data), repeat, expect) + data
-
-    class Tcp:
-        def __init__(self, sport, dport):
-            self.sport, self.dport, self.c, self.s = sport, dport, 1000, 5000
-            self.head = {}
-
-        def frame(self, to_web, flags, data=b"", options=()):
-            """scapy is slow: the headers are made once, then patched."""
-            key = (to_web, flags, len(data), bool(options))
-            if key not in self.head:
-                ends = dict(sport=self.sport, dport=self.dport) if to_web else dict(sport=self.dport, dport=self.sport)
-                ip4 = IP(src=cart.ip4, dst=web.ip4) if to_web else IP(src=web.ip4, dst=cart.ip4)
-                ether = Ether(src=mac_c, dst=mac_w) if to_web else Ether(src=mac_w, dst=mac_c)
-                self.head[key] = bytearray(bytes(ether / ip4 / TCP(flags=flags, options=list(options), **ends) / data)[: -len(data) or None])
-            h = self.head[key]
-            seq, ack = (self.c, self.s) if to_web else (self.s, self.c)
-            struct.pack_into("!II", h, 38, seq & 0xFFFFFFFF, ack & 0xFFFFFFFF)
-            struct.pack_into("!H", h, 50, 0)
-            segment = bytes(h[34:]) + data
-            pseudo = bytes(h[26:34]) + struct.pack("!HH", 6, len(segment)) + segment + b"\0" * (len(segment) % 2)
-            total = sum(struct.unpack(f"!{len(pseudo) // 2}H", pseudo))
-            total = (total & 0xFFFF) + (total >> 16)
-            struct.pack_into("!H", h, 50, ~((total & 0xFFFF) + (total >> 16)) & 0xFFFF)
-            return bytes(h) + data
-
-        def send(self, to_web, cls, flags="A", data=b"", repeat=1, options=()):
-            out = record(1 if to_web else 0, cls, self.frame(to_web, flags, data, options), repeat)
-            step = len(data) + ("S" in flags) + ("F" in flags)
-            if to_web:
-                self.c += step
-            else:
-                self.s += step
-            return out
-
-        def open(self):
-            mss = (("MSS", 1460),)
-            return self.send(True, 255, "S", options=mss) + self.send(False, 255, "SA", options=mss) + self.send(True, 255)
-
-    request = f"GET /api/v1/items/1234 HTTP/1.1\r\nHost: {web.ip4}\r\nUser-Agent: bench/1.0\r\nAccept: */*\r\nX-Pad: ".encode()
-    request += b"a" * (200 - 4 - len(request)) + b"\r\n\r\n"
+    request = padded(web, "/api/v1/items/1234")
     assert len(request) == 200
-    response = b"HTTP/1.1 200 OK\r\nServer: nginx\r\nContent-Type: text/plain\r\nContent-Length: 12\r\nConnection: keep-alive\r\n\r\nhello world\n"
-    empty = Ether(src=mac_c, dst=mac_w) / IP(src=cart.ip4, dst=web.ip4) / TCP()
+    empty = Ether(src=cart.mac(), dst=web.mac()) / IP(src=cart.ip4, dst=web.ip4) / TCP()
     out = [record(2, 0, empty) for _ in range(2000)] + [record(2, 6, empty, 1000000)]
     for n in range(20):
-        t = Tcp(20000 + 100 * turn + n, 80)
+        t = Tcp(lab, 20000 + 100 * turn + n, 80)
         out.append(t.open())
         for _ in range(1000):
-            out.append(t.send(True, 1, "PA", request) + t.send(False, 2, "PA", response) + t.send(True, 255))
-    t = Tcp(30000 + 10 * turn, 9999)  # the policy's L4 rule
+            out.append(t.send(True, 1, "PA", request) + t.send(False, 2, "PA", RESPONSE) + t.send(True, 255))
+    t = Tcp(lab, 30000 + 10 * turn, 9999)  # the policy's L4 rule
     out.append(t.open())
     for _ in range(20):
         out.append(record(1, 3, t.frame(True, "A", b"x" * 1000), 100000))
-    t = Tcp(30001 + 10 * turn, 80)
+    t = Tcp(lab, 30001 + 10 * turn, 80)
     out.append(t.open())
     out.append(t.send(True, 255, "PA", f"POST /hello HTTP/1.1\r\nHost: {web.ip4}\r\nContent-Length: 1000000000\r\n\r\n".encode()))
     for _ in range(10000):
         out.append(t.send(True, 4, "A", b"y" * 1400))
-    t = Tcp(30002 + 10 * turn, 80)
+    t = Tcp(lab, 30002 + 10 * turn, 80)
     out.append(t.open())
     out.append(t.send(True, 255, "PA", request) + t.send(False, 255, "PA", b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n"))
     for _ in range(10000):
@@ -252,21 +246,11 @@ def single_programs(lab):
     lab.node.apply(payload("bench", {"app": "web"}, ingress=[
         http({"app": "cart"}, 80, *[{"method": "GET|POST" if p == "/hello" else "GET", "path": p} for p in PATHS]), http({"app": "cart"}, 9999)]))
     lab.guard()
-    pins = lab.pinned()
-    index = lab.node.ns.run("cat", f"/sys/class/net/{lab.web.iface}/ifindex").stdout.strip()
-    if not index:
-        index = json.loads(lab.node.ns.run("ip", "-j", "link", "show", lab.web.iface).stdout)[0]["ifindex"]
     best = {}
     for turn in range(5):
-        with lab.node.ns.inside():
-            r = subprocess.run(["taskset", "-c", "1", os.path.join(BUILD, "bench", "prog_run"), str(index), pins["from"], pins["to"]],
-                               input=frames(lab, turn), capture_output=True, check=False)
-        if r.returncode:
-            raise RuntimeError(f"prog_run: {r.stderr.decode()}")
-        for c, *rest in (line.split() for line in r.stdout.decode().splitlines()):
-            got = tuple(map(int, rest))
-            if int(c) not in best or got[2] < best[int(c)][2]:
-                best[int(c)] = got
+        for c, got in lab.prog_run(frames(lab, turn)).items():
+            if c not in best or got[2] < best[c][2]:
+                best[c] = got
     lab.unguard()
     return best
 
@@ -364,39 +348,17 @@ def downloads(lab):
 # --- the table ---------------------------------------------------------------------------
 
 
-def gate(ok):
-    return "reached" if ok else "**missed**"
-
-
-def noisy(control):
-    """Nothing against nothing differs by more than a tenth: no ratio of this run decides anything."""
-    return quantile(control, 0.75) - quantile(control, 0.25) > 0.1
-
-
 def control_gate(values, base, control):
     """Not below the control's lower bound."""
     low, median = quantile(control, 0.05), statistics.median(ratios(values, base))
     return f"not below {low:.3f} (control's lower bound): " + ("undecided, too much noise" if noisy(control) else gate(median >= low))
 
 
-def ratios(a, b):
-    return [x / y for x, y in zip(a, b)]
-
-
-def ratio_row(name, values, base, verdict=""):
-    r = ratios(values, base)
-    return f"| {name} | {statistics.median(r):.3f} | {quantile(r, 0.25):.3f} to {quantile(r, 0.75):.3f} | {min(r):.3f} to {max(r):.3f} | {verdict} |"
-
-
 def report(load, single, request_ns, by_hook, rps, down):
-    cpu = next((line.split(":", 1)[1].strip() for line in open("/proc/cpuinfo", encoding="utf-8") if line.startswith("model name")), platform.machine())
-    with open("/etc/os-release", encoding="utf-8") as f:
-        distro = next((line.split('"')[1] for line in f if line.startswith("PRETTY_NAME")), "")
     rows = [
         "# BPFast bench",
         "",
-        f"{cpu}, {os.cpu_count()} CPUs, Linux {platform.release()}, {distro}, {time.strftime('%Y-%m-%d')}. "
-        f"Load average before: {load}. {ROUNDS} interleaved rounds of {SECONDS} s; server on CPU 0, client on CPU 1, HAProxy (1 thread) on any; two pods on one bridge.",
+        f"{machine(load)} {ROUNDS} interleaved rounds of {SECONDS} s; server on CPU 0, client on CPU 1, HAProxy (1 thread) on any; two pods on one bridge.",
         "",
         "## Time of one program run (BPF_PROG_TEST_RUN), nanoseconds",
         "",
@@ -473,15 +435,7 @@ def report(load, single, request_ns, by_hook, rps, down):
 
 
 def main():
-    if not private.is_inside():
-        try:
-            private.enter([sys.executable, os.path.abspath(__file__), *sys.argv[1:]])
-        except PermissionError as e:
-            sys.exit(str(e))
-    private.prepare()
-    load = f"{os.getloadavg()[0]:.2f}"
-    if float(load) > 0.5:
-        note(f"the load average is {load}: wait until nothing else runs, or the figures tell about that")
+    load = enter()
     lab = Lab()
     try:
         single = single_programs(lab)
@@ -492,12 +446,7 @@ def main():
     except KeyboardInterrupt:
         return 130
     text = report(load, single, request_ns, by_hook, rps, down)
-    os.makedirs(OUT, exist_ok=True)
-    path = os.path.join(OUT, "results.md")
-    with open(path, "w", encoding="utf-8") as f:
-        f.write(text)
-    print(text)
-    print(f"written to {os.path.relpath(path)}")
+    write("results.md", text)
     return 0
 
 

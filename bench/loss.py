@@ -9,25 +9,16 @@ Writes build/bench/loss.md and prints it. The line is made by bench/lossy.bpf.c;
 """
 
 import os
-import platform
 import random
 import re
 import statistics
 import subprocess
 import sys
-import time
 
-HERE = os.path.dirname(os.path.abspath(__file__))
-ROOT = os.path.dirname(HERE)
-sys.path.insert(0, os.path.join(ROOT, "tests", "e2e"))
-from bench import quantile  # noqa: E402
-from lab import private  # noqa: E402
+from common import BUILD, ONLY, enter, machine, note, quantile, write
 
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", "9"))
 BYTES = int(os.environ.get("BENCH_MIB", "16")) << 20
-ONLY = os.environ.get("BENCH_ONLY", "")
-BUILD = os.environ.get("BPFAST_BUILD", os.path.join(ROOT, "build"))
-OUT = os.path.join(BUILD, "bench")
 BULK = os.path.join(BUILD, "bench", "bulk")
 GATE = 0.9
 SLOWEST = 60  # seconds; who takes longer hangs
@@ -44,10 +35,6 @@ TRANSFERS = {
     "upload, chunks of 1 KiB": ("chunked", 1024),
     "download": ("get",),
 }
-
-
-def note(text):
-    print(f"loss: {text}", file=sys.stderr, flush=True)
 
 
 class Lab:
@@ -194,11 +181,10 @@ def summary(rows):
 
 
 def report(lab, load, single, many):
-    cpu = next((x.split(":", 1)[1].strip() for x in open("/proc/cpuinfo", encoding="utf-8") if x.startswith("model name")), platform.machine())
     out = [
         "# BPFast bench: loss",
         "",
-        f"{cpu}, {os.cpu_count()} CPUs, Linux {platform.release()}, {time.strftime('%Y-%m-%d')}. Load average before: {load}. "
+        f"{machine(load)} "
         f"{ROUNDS} interleaved rounds of {BYTES >> 20} MiB; server on CPU 0, client on CPU 1; two pods on one bridge."
         + (f" Not there: {', '.join(lab.missing)}." if lab.missing else ""),
         "",
@@ -214,15 +200,7 @@ def report(lab, load, single, many):
 
 
 def main():
-    if not private.is_inside():
-        try:
-            private.enter([sys.executable, os.path.abspath(__file__), *sys.argv[1:]])
-        except PermissionError as e:
-            sys.exit(str(e))
-    private.prepare()
-    load = f"{os.getloadavg()[0]:.2f}"
-    if float(load) > 0.5:
-        note(f"the load average is {load}: wait until nothing else runs, or the figures tell about that")
+    load = enter()
     lab = Lab()
     try:
         single = rows_of(lab, False)
@@ -231,12 +209,7 @@ def main():
     except KeyboardInterrupt:
         return 130
     text = report(lab, load, single, many)
-    os.makedirs(OUT, exist_ok=True)
-    path = os.path.join(OUT, "loss.md")
-    with open(path, "w", encoding="utf-8") as f:
-        f.write(text)
-    print(text)
-    print(f"written to {os.path.relpath(path)}")
+    write("loss.md", text)
     return 0
 
 

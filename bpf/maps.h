@@ -10,6 +10,7 @@
 #include "bpfast/flow.h"
 #include "bpfast/metrics.h"
 #include "bpfast/retain.h"
+#include "bpfast/vouch.h"
 
 /* Policy images. One value of a power of two bytes and BPFAST_ARENA_GUARD more. */
 struct {
@@ -44,6 +45,15 @@ struct {
 	__type(key, struct bpfast_flow_key);
 	__type(value, struct bpfast_flow);
 } bpfast_flow SEC(".maps");
+
+/* How many of them each endpoint (slot) has. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, BPFAST_ENDPOINTS_MAX);
+	__type(key, __u32);
+	__type(value, struct bpfast_quota);
+} bpfast_quota SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -87,6 +97,14 @@ struct {
 	__type(key, struct bpfast_frag_key);
 	__type(value, struct bpfast_frag);
 } bpfast_frag SEC(".maps");
+
+/* Connections whose beginning shield saw in our place; the same map is in shield/maps.h. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, BPFAST_VOUCHES_MAX);
+	__type(key, struct bpfast_vouch_key);
+	__type(value, struct bpfast_vouch);
+} bpfast_vouch SEC(".maps");
 
 /* Records (struct bpfast_event). */
 struct {
@@ -137,6 +155,11 @@ static __always_inline __u8 view_u8(const struct arena_view *v, __u32 off)
 static __always_inline __u32 view_u32(const struct arena_view *v, __u32 off)
 {
 	return *(const __u32 *)(v->base + (off & bpfast_arena_mask & ~3u));
+}
+
+static __always_inline __u64 view_u64(const struct arena_view *v, __u32 off)
+{
+	return *(const __u64 *)(v->base + (off & bpfast_arena_mask & ~7u));
 }
 
 #endif

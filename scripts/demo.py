@@ -3,10 +3,16 @@
 """Shows BPFast at work on this machine alone: `sudo make demo`.
 
 Everything happens in private mount, PID and network namespaces. When this program ends, by Ctrl-C too,
-the kernel takes all of it away. The exit status is 0 only if every request ended as announced.
+the kernel takes all of it away; but for empty control groups, which a second process removes that waits for
+the end. The exit status is 0 only if every request ended as announced.
+
+Where containerd, runc and CNI's plugins are, the workloads are containers; else, or with --namespaces, they
+are network namespaces.
 """
 
 import os
+import select
+import signal
 import subprocess
 import sys
 import textwrap
@@ -75,22 +81,57 @@ class Demo:
         self.surprises += status != expected
         print(f"   {pod.name:<9} -> web   {what:<46} {result}{surprise}", flush=True)
 
-    def run(self):
+    def namespaces(self):
         from lab import servers
+
+        self.title("Three workloads, each in a network namespace behind a veth on a bridge")
+        node = self.node
+        pods = [node.pod(name, namespace="shop") for name in ("cart", "stranger", "web")]
+        pods[2].serve(servers.nginx(pods[2].ns))
+        for pod in pods:
+            role = "nginx on port 80" if pod.name == "web" else "client"
+            print(f"   {pod.name:<9} app={pod.labels['app']:<9} {pod.ip4:<11} {pod.ip6:<13} {role}")
+        return pods
+
+    def guard_namespaces(self):
+        for pod in self.node.pods.values():
+            self.command("endpoint", "add", pod.name, "--iface", pod.iface, "--namespace", "shop", "--label", f"app={pod.name}")
+
+    def containers(self):
+        """The same in containers; None where these cannot be."""
+        import demo_containers
+
+        why = demo_containers.missing()
+        try:
+            self.boxes = None if why else demo_containers.start(self.node)
+        except (AssertionError, OSError, subprocess.SubprocessError) as e:
+            why = "containerd cannot run here: " + " ".join(str(e).split())[:200]
+        if why:
+            self.say(f"({why}; network namespaces will do.)")
+            return None
+        self.title("Three workloads, each in a container: containerd, runc, and CNI's bridge")
+        for box in self.boxes:
+            role = "nginx on port 80" if box.name == "web" else "client"
+            print(f"   {box.name:<9} app={box.name:<9} {box.ip4:<11} pid {box.container.pid():<6} {role}")
+        return self.boxes
+
+    def guard_containers(self):
+        self.say("They were there before the agent. It finds them, with their names and labels:")
+        self.command("endpoint", "discover")
+        self.command("endpoint", "add", "--container", "web", "--namespace", "shop")
+        self.command("endpoint", "discover", "--add-all", "--namespace", "shop")
+
+    def run(self):
         from lab.node import BIN, Node
 
         if not os.access(os.path.join(BIN, "bpfastd"), os.X_OK):
             sys.exit("build/bin/bpfastd is missing: run make first")
         print(bold("BPFast: what containers may say to each other, decided inside the kernel"))
-        self.title("Three workloads, each in a network namespace behind a veth on a bridge")
         self.node = node = Node("demo")
         node.pin_dir = "/sys/fs/bpf/bpfast"  # the default; here it is a bpffs of our own
-        cart = node.pod("cart", namespace="shop")
-        stranger = node.pod("stranger", namespace="shop")
-        self.web = node.pod("web", namespace="shop")
-        self.web.serve(servers.nginx(self.web.ns))
-        for pod, role in ((cart, "client"), (stranger, "client"), (self.web, "nginx on port 80")):
-            print(f"   {pod.name:<9} app={pod.labels['app']:<9} {pod.ip4:<11} {pod.ip6:<13} {role}")
+        made = None if "--namespaces" in sys.argv else self.containers()
+        guard = self.guard_containers if made else self.guard_namespaces
+        cart, stranger, self.web = made or self.namespaces()
 
         self.title("Without a policy everything is open")
         self.request(cart, "GET", "/api/v1/items", 200)
@@ -99,8 +140,7 @@ class Demo:
 
         self.title("Start the agent, put the three workloads under guard, apply a policy")
         node.start_agent()
-        for pod in node.pods.values():
-            self.command("endpoint", "add", pod.name, "--iface", pod.iface, "--namespace", "shop", "--label", f"app={pod.name}")
+        guard()
         with open(POLICY, encoding="utf-8") as f:
             text = f.read()
         print()
@@ -150,9 +190,28 @@ class Demo:
         return 1 if self.surprises else 0
 
 
+def sweep_after(pid):
+    """A process that waits until that one has ended, and removes the control groups of its containers."""
+    if os.fork():
+        return
+    os.setsid()
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    watched = os.pidfd_open(pid)
+    null = os.open(os.devnull, os.O_RDWR)
+    for fd in (0, 1, 2):  # who waits for the end of our output does not wait for this
+        os.dup2(null, fd)
+    select.select([watched], [], [])
+    import demo_containers
+
+    demo_containers.sweep()
+    os._exit(0)
+
+
 def main():
     if not private.is_inside():
         try:
+            if os.geteuid() == 0:
+                sweep_after(os.getpid())
             private.enter([sys.executable, os.path.abspath(__file__), *sys.argv[1:]])
         except PermissionError as e:
             sys.exit(str(e))

@@ -28,9 +28,9 @@ DROPPED   INGRESS shop/cart:58962 -> shop/web:80 HTTP/1.1 GET /admin http-rule-d
 Every packet that is not forwarded has exactly one reason. Here it is `http-rule-denied`. The same word stands
 
 - in records: `bpfast observe`, and `drop_reason_desc` in their JSON;
-- in `bpfast status`, with counters and the short hint that is printed in italics below;
+- in `bpfast status`, with counters and the short hint that is printed in italics below; those of shield in `bpfast shield status`;
 - in `bpfast policy explain`;
-- in the metrics, as the label `reason` of `bpfast_dropped_packets_total`, `bpfast_http_denied_total` and `bpfast_audited_total`.
+- in the metrics, as the label `reason` of `bpfast_dropped_packets_total`, `bpfast_http_denied_total` and `bpfast_audited_total`, or of `bpfast_shield_dropped_packets_total` and `bpfast_shield_audited_packets_total`.
 
 What to do first with any of them: `bpfast observe --verdict dropped --last 20` shows who is hit,
 `bpfast policy explain` shows which policy and rule decide. [troubleshooting.md](troubleshooting.md) begins from symptoms.
@@ -41,6 +41,11 @@ TITLES = {
     "policy": ("Policy", "Peers, ports and protocols."),
     "state": ("State", "Tables and memory of the kernel side."),
     "TCP under an L7 rule": ("TCP under an HTTP rule", "Only connections with HTTP rules meet these."),
+    "shield": ("Shield", "Only devices that `bpfast shield attach` guards meet these: [shield.md](shield.md). There is no record for each packet; "
+               "`bpfast shield status` shows counters and who was dropped most."),
+    "connections that shield ends": ("Connections that shield ends", "No packet is dropped for these: the server's side of the connection is reset, "
+                                     "and a source with many is blocked. One record stands for a connection. [shield.md](shield.md#slow-clients-and-floods-of-requests) "
+                                     "has limits and modes."),
     "HTTP": ("HTTP", "A client gets a 403, a reset or nothing, as `onDeny` says. Where a 403 cannot be sent, it gets a reset."),
 }
 
@@ -87,13 +92,25 @@ log names the interface). Add the endpoint again, or begin anew with `bpfast dow
 No room for another connection. Established ones go on. The setting is `flows`; a running table keeps its size, so
 `bpfast down` comes before a larger one is made.
 
-First see whether one peer makes all of them: `bpfast observe --last 200`. Short `other-idle` and `tcp-idle` settings empty the table sooner.""",
+First see whether a few endpoints have all of them (`bpfast endpoint list`): then a smaller `flows-per-endpoint` keeps them apart. Short `other-idle` and `tcp-idle` settings empty the table sooner.""",
+    "endpoint-flows-full": """\
+This endpoint has as many connections as one endpoint may have; it gets no new ones until some end. Its open connections go on, and everybody
+else's new ones too: so a pod that floods, or is flooded, stands alone. `bpfast endpoint list` shows who has how many, the agent's log
+names the endpoint.
+
+Whatever is no open TCP connection makes room by itself, until a quarter is free: a handshake that nobody finishes, a connection that is over or was denied, and what is not TCP go when
+they were silent for 5 seconds. If it stays full, look who makes the connections: `bpfast observe --endpoint NAME --last 200`. If the endpoint needs as many,
+raise `flows-per-endpoint`; it takes effect when the agent starts again.""",
     "stream-busy": """\
 Two packets of one direction of one connection were judged on two CPUs at once and one of them did not wait any longer. TCP sends it again. A
 few are harmless.""",
     "stale-tables": """\
 A request head arrives so slowly, or policies change so often, that the tables it began with are gone. The request is denied; the
-next one is judged by the new tables.""",
+next one is judged by the new tables. Heads that were half there when a version with another layout took over end so, too, once.""",
+    "flow-being-carried": """\
+An agent whose kernel side has other tables has started. While it copies an endpoint's connections, for some
+milliseconds, packets of those that are not there yet are dropped, and TCP sends them again. It ends by itself; if it lasts, the agent was killed in the middle:
+start it again.""",
     "internal-error": """\
 A kernel helper failed; `bpfast_helper_errors_total` counts them. The packet is dropped rather than let through unread. This is a defect
 of ours, or a kernel that lacks memory.""",
@@ -151,7 +168,7 @@ Normalise and percent-encode before sending.""",
     "http-bad-header": """\
 A blank before the colon, a folded line, a bare CR or LF, NUL or another control byte, an empty name; a name that has `_` for the `-` of one that frames
 or that a rule reads ([http.md](http.md#header-lines)); or the client closed in the middle of a
-head, which some servers take for its end.""",
+head: some servers take that for its end, others wait for the rest.""",
     "http-bad-framing": """\
 `Content-Length` twice, with `Transfer-Encoding`, or not a plain number of at most 2^48; `Transfer-Encoding` that is anything but `chunked`; any
 `Transfer-Encoding` in HTTP/1.0; a body for `GET`, `HEAD` or `CONNECT`. These are how requests are smuggled past a proxy. Clients that send a
@@ -169,6 +186,67 @@ The method is `CONNECT`. Nobody reads a tunnel, so a rule has to allow it by nam
     "http-too-many-pipelined": """\
 The client sent more than 64 requests without waiting, among them `HEAD`. Which responses have no body could not be told any more.""",
 }
+
+SHIELD = {
+    "http-head-slow": """\
+A request head was begun and not finished within `head-seconds`; or within half a second, where its source or its server has too many of them
+(`slow-per-source`, `slow-per-service`).""",
+    "http-body-slow": """\
+As `http-head-slow`, for a body that brings fewer than `bytes` a second.""",
+    "http-read-slow": """\
+As `http-head-slow`, for a response of which the server can send fewer than `bytes` a second. A server that is itself slow in the middle of a body of known
+length looks the same: raise or lift `bytes` there.""",
+    "too-many-connections": """\
+One source has more connections open to one endpoint than `connections` allows. It is blocked; of inspected connections those over the limit are reset.""",
+    "http-flood": """\
+One source asks one endpoint more often than `requests`, or for one path more often than `path-requests` allows. Both are none until they are set.""",
+    "shield-blocked": """\
+`bpfast shield list` shows the entry: of a command, a file or a policy, or `http at NAMESPACE/POD` where the source has asked too much of that pod
+([shield http](shield.md#slow-clients-and-floods-of-requests)). `bpfast shield unblock CIDR` takes it off; `bpfast shield allow CIDR` lets a part of a blocked
+prefix through, for allow always wins.""",
+    "shield-malformed": """\
+A length, a header or an option does not fit the frame, a routing header of type 0, or more than six IPv6 extension headers. Honest senders
+do not make these.""",
+    "shield-bad-fragment": """\
+A fragment whose payload others must follow and that is not a multiple of eight bytes or shorter than 128 (teardrop, tiny fragments), one that begins within the
+first 128 bytes, one that ends past byte 65,535 (ping of death), or a first fragment without a whole transport header. No link that carries IP makes such.""",
+    "shield-martian-address": """\
+Source and destination are the same (LAND), the source is loopback, multicast, reserved, or 0.0.0.0 without a broadcast, or the destination is
+loopback. Look for a host on the link with a wrong configuration if it is a trickle.""",
+    "shield-tcp-flags": """\
+No ACK on something that is neither SYN nor RST (null, FIN and Xmas scans), or SYN with FIN or RST, or RST with FIN.""",
+    "shield-out-of-state": """\
+ACK, RST, FIN or SYN-ACK of a connection that shield does not know, from one source, prefix or to one destination faster than the limit of the class
+`out-of-state`. A known connection is one whose handshake was completed before shield's eyes, or on which this host has sent something
+since. Many of these without an attack: the answers leave by another device (asymmetric routing): use mode audit there, or raise the limit.""",
+    "shield-source-limit": """\
+One address sent more than its class allows: `bpfast shield limit` shows and sets the limits. For SYNs only those count whose handshake
+does not end, so an honest client meets this only where nobody answers it, or where somebody floods in its name: then its SYN passes when
+its system sends it again, a second later.""",
+    "shield-prefix-limit": """\
+As `shield-source-limit`, for all addresses of one /24 or /64 together. Sources that completed a handshake in the last ten minutes are
+free of it.""",
+    "shield-syn-cookie": """\
+`bpfast shield cookies on` was said for this destination, and it is over its limit of SYNs: shield answers with a cookie, the
+listener hears nothing. An honest client sends it back and is let in, so this is no loss; of a forged source nothing comes back. [shield.md](shield.md#syn-cookies) tells more.""",
+    "shield-bad-cookie": """\
+While SYNs to a destination are answered with cookies, TCP of a connection that shield does not know has to bring a valid one. ACK floods do not, nor
+does a connection from before shield on which this host has said nothing since.""",
+    "shield-destination-limit": """\
+One address and port got more of this class than its limit, from all sources together. Sources that completed a handshake
+in the last ten minutes, and UDP flows that this host answered, are free of it.""",
+    "shield-adaptive": """\
+An attack on this destination was found, and it gets only so much of the attack's class from sources that are not known as is ordinary there. Known are
+those that completed a handshake in the last ten minutes, and for UDP and ICMP those that were seen over more than a second before the attack. The limit
+goes by itself once the attack is over. `bpfast shield detect ADDRESS --mode audit` only records attacks on an address.""",
+    "shield-fingerprint": """\
+The packets of the attack have something in common that honest ones to the same destination have not: length, TTL, flags, options, payload. `bpfast shield
+status` shows the rule. It holds for sources that are not known, and goes with the attack.""",
+    "shield-dns-name": """\
+Names that nobody has are being asked for, each another, below one name: a random-subdomain attack. While it goes on, queries over UDP for names below that one are dropped, whoever
+sends them, but for names that were asked for before and for sources that are allowed by `bpfast shield allow`. `bpfast shield status` shows the name and how many are let through. [shield-attacks.md](shield-attacks.md#names) tells more.""",
+}
+MORE.update(SHIELD)
 
 ROW = re.compile(r'X\(\s*(\w+)\s*,\s*"([^"]*)"\s*,\s*((?:"[^"]*"\s*)+)\)|/\*\s*(.*?)\s*\*/')
 

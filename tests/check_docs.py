@@ -155,6 +155,20 @@ def check_page(facts, path, text):
         yield f"{word} does not belong into a document"
 
 
+def check_settings(example, man):
+    """The commented file has each setting, with its default; so has the man page."""
+    text = subprocess.run([BPFAST + "d", "--help"], capture_output=True, text=True, check=True).stdout
+    shown = dict(re.findall(r"^# ([a-z-]+): (.*)$", example, re.M))
+    for name, tells in re.findall(r"^  --([a-z-]+) [A-Z].*?  +(.*)$", text, re.M):
+        default = re.search(r"\bdefault ([\w./:-]+)", tells)
+        if name == "config":
+            continue
+        if name not in shown or (default and shown[name].strip("()").split(" ")[0] not in (default.group(1).rstrip(":."), "nobody")):
+            yield "deploy/systemd/bpfast.yaml", f"{name}: {shown.get(name)} is not the default of: {tells}"
+        if f"--{name} " not in man and f"--{name}\n" not in man:
+            yield "docs/man/bpfastd.8", f"does not tell of --{name}"
+
+
 def check_whole(facts):
     """What needs all pages."""
     r = subprocess.run([sys.executable, os.path.join(ROOT, "scripts", "reasons.py"), "--check"], capture_output=True, text=True, check=False)
@@ -169,6 +183,9 @@ def check_whole(facts):
         want = f"{before}{int(limits[name]):,}{after}"
         if want not in slurp(path):
             yield path, f"{name} is {limits[name]}, so it shall say: {want}"
+    yield from check_settings(slurp("deploy/systemd/bpfast.yaml"), slurp("docs/man/bpfastd.8").replace("\\-", "-"))
+    if not list(check_settings("# flows: 1\n", "")):
+        yield "tests/check_docs.py", "is blind: it takes any settings"
     index = slurp("docs/README.md")
     for base, _, names in os.walk(os.path.join(ROOT, "docs")):
         for n in names:

@@ -56,10 +56,11 @@ struct arena_view {
 
 #ifdef __bpf__
 
-/* These three are in maps.h. */
+/* These four are in maps.h. */
 static __always_inline int arena_open(struct arena_view *v);
 static __always_inline __u8 view_u8(const struct arena_view *v, __u32 off);
 static __always_inline __u32 view_u32(const struct arena_view *v, __u32 off);
+static __always_inline __u64 view_u64(const struct arena_view *v, __u32 off);
 
 #else
 
@@ -79,6 +80,12 @@ static __always_inline __u32 view_u32(const struct arena_view *v, __u32 off)
 {
 	(void)v;
 	return *(const __u32 *)arena_at(off & ~3u);
+}
+
+static __always_inline __u64 view_u64(const struct arena_view *v, __u32 off)
+{
+	(void)v;
+	return *(const __u64 *)arena_at(off & ~7u);
 }
 
 #endif

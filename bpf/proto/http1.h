@@ -47,6 +47,11 @@ enum http_state {
 	H1_UNKNOWN, /* responses only: lost the thread; nothing may be concluded */
 };
 
+static_assert(H1_START == BPFAST_STREAM_BETWEEN && H1_END_LF == BPFAST_STREAM_HEAD_LAST &&
+		      H1_BODY == BPFAST_STREAM_BODY && H1_CHUNK_DATA == BPFAST_STREAM_CHUNK &&
+		      H1_CHUNK_DATA_LF == BPFAST_STREAM_BODY_LAST,
+	      "the agent knows these states too");
+
 /* st->bits: what the current head has said, and where we are in an element. */
 enum http_bits {
 	HB_HTTP10 = 1 << 0,
@@ -149,6 +154,7 @@ struct http_walk {
 	__u32 upgraded; /* the server has answered 101 */
 	__u32 audit; /* what no rule allows is read on all the same */
 	__u32 audited; /* enum bpfast_reason of the last head, for which it would have been refused */
+	__u32 taken[2]; /* of the states of dfa[], while the target is read */
 	struct sets sets; /* of the request being judged; too large for the stack */
 	__u8 window[HTTP_WINDOW + 64];
 };
@@ -542,7 +548,7 @@ ARENA_GLOBAL int http_line(struct http_walk *w, __u32 dfa)
 		if (c == ':')
 			break;
 		pos++;
-		state = dfa_step(&view, dfa, state, c);
+		state = dfa_step_plain(&view, dfa, state, c);
 		if (!state)
 			break;
 	}
@@ -553,7 +559,7 @@ ARENA_GLOBAL int http_line(struct http_walk *w, __u32 dfa)
 		http_refuse(w, BPFAST_R_HTTP_HEADER);
 	} else if (pos < limit && http_byte(w, pos) == ':') {
 		pos++;
-		name = dfa_accept_at(&view, dfa, state);
+		name = dfa_accept_plain_at(&view, dfa, state);
 		if ((name & 0xff) == BPFAST_HN_INVALID)
 			http_refuse(w, BPFAST_R_HTTP_HEADER);
 	} else if (pos < limit && state == sink && pos - w->pos < HTTP_RUN) {

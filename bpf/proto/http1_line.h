@@ -189,9 +189,9 @@ static __always_inline void authority_end(struct http_walk *w, __u32 host, __u8 
 	if (w->st.bits & HB_CONNECT) {
 		/* No path: what rules that ask for one accept with where nothing matches. */
 		if (path)
-			w->set[HF_PATH] = dfa_accept(path, 0);
+			w->set[HF_PATH] = dfa_accept_dead(path);
 		if (target)
-			w->set[HF_TARGET] = dfa_accept(target, 0);
+			w->set[HF_TARGET] = dfa_accept_dead(target);
 		w->st.state = H1_VERSION;
 		return;
 	}
@@ -227,7 +227,7 @@ static __always_inline void request_authority(struct http_walk *w)
 		pos++;
 		hash = authority_hash(hash, c);
 		if (host)
-			state = dfa_step(&view, host, state, c);
+			state = dfa_step(&view, host, dfa_mask_at(&view, host), state, c);
 		form = authority_next(form, c);
 	}
 	w->st.word = form;
@@ -272,7 +272,7 @@ static __always_inline void request_method(struct http_walk *w)
 		pos++;
 		if (c == ' ' && n) {
 			if (dfa)
-				w->set[HF_METHOD] = dfa_accept_at(&view, dfa, state);
+				w->set[HF_METHOD] = dfa_accept_plain_at(&view, dfa, state);
 			if (name == 0x474554) /* GET */
 				w->st.bits |= HB_GET;
 			else if (name == 0x48454144) /* HEAD */
@@ -291,7 +291,7 @@ static __always_inline void request_method(struct http_walk *w)
 		}
 		name = n < 8 ? name << 8 | c : ~0ull;
 		if (dfa)
-			state = dfa_step(&view, dfa, state, c);
+			state = dfa_step_plain(&view, dfa, state, c);
 		n++;
 	}
 	http_took(w, pos);
@@ -426,26 +426,70 @@ ARENA_GLOBAL int target_run(struct http_walk *w, __u32 path, __u32 target, __u32
 	pos = w->pos;
 	limit = http_limit(w);
 	segment = w->st.bits & HB_SEGMENT;
-	a = w->st.dfa[0];
-	b = w->st.dfa[1];
+	a = dfa_mask_at(&view, path) & ~BPFAST_DFA_TOOK; /* whatever is read where there is none */
+	b = dfa_mask_at(&view, target) & ~BPFAST_DFA_TOOK;
+	/* What edges into tails took along; in memory, for there are no registers left. */
+	w->taken[0] = w->st.dfa[0] & ~a;
+	w->taken[1] = w->st.dfa[1] & ~b;
+	w->st.dfa[0] &= a;
+	w->st.dfa[1] &= b;
+	a = *(volatile __u32 *)&w->st.dfa[0]; /* or the verifier knows a bit of them */
+	b = *(volatile __u32 *)&w->st.dfa[1];
 	for (int i = 0; i < HTTP_RUN; i++) {
 		__u8 c;
 
-		if (pos >= limit)
+		if (pos >= limit || dfa_took(a | b)) /* the next run is in the tail */
 			break;
 		c = http_byte(w, pos);
 		if (!http_is(c, plain) && !target_slash(plain, segment, c))
 			break;
 		segment = c == '/' ? HB_SEGMENT : 0;
 		if (path)
-			a = dfa_step(&view, path, a, c);
+			a = dfa_step_plain(&view, path, a, c);
 		if (target)
-			b = dfa_step(&view, target, b, c);
+			b = dfa_step_plain(&view, target, b, c);
 		pos++;
 	}
+	a |= *(volatile __u32 *)&w->taken[0];
+	b |= *(volatile __u32 *)&w->taken[1];
 	w->st.dfa[0] = a;
 	w->st.dfa[1] = b;
 	/* Of all that was read only the first slash of the path leaves it a bare "/". */
+	if (pos - w->pos > (w->st.bits & HB_SEGMENT ? 0 : 1))
+		w->st.bits &= ~HB_ROOT;
+	w->st.bits = (w->st.bits & ~HB_SEGMENT) | (plain == HC_PATH ? segment : 0);
+	http_took(w, pos);
+	return 0;
+}
+
+/* The same where no rule looks at the query, as nearly always. */
+ARENA_GLOBAL int target_run_path(struct http_walk *w, __u32 path, __u32 plain)
+{
+	struct arena_view view;
+	__u32 pos, limit, segment, a;
+
+	if (!w || !arena_open(&view))
+		return 0;
+	pos = w->pos;
+	limit = http_limit(w);
+	segment = w->st.bits & HB_SEGMENT;
+	a = dfa_mask_at(&view, path);
+	w->taken[0] = w->st.dfa[0] & ~a;
+	w->st.dfa[0] &= a;
+	a = *(volatile __u32 *)&w->st.dfa[0];
+	for (int i = 0; i < HTTP_RUN; i++) {
+		__u8 c;
+
+		if (pos >= limit || dfa_took(a))
+			break;
+		c = http_byte(w, pos);
+		if (!http_is(c, plain) && !target_slash(plain, segment, c))
+			break;
+		segment = c == '/' ? HB_SEGMENT : 0;
+		a = dfa_step_plain(&view, path, a, c);
+		pos++;
+	}
+	w->st.dfa[0] = a | *(volatile __u32 *)&w->taken[0];
 	if (pos - w->pos > (w->st.bits & HB_SEGMENT ? 0 : 1))
 		w->st.bits &= ~HB_ROOT;
 	w->st.bits = (w->st.bits & ~HB_SEGMENT) | (plain == HC_PATH ? segment : 0);
@@ -492,7 +536,10 @@ static __always_inline void request_target(struct http_walk *w)
 	} else if (w->reason) {
 		/* read up to the refused byte, as if it came alone */
 	} else if (http_is(c, plain) || target_slash(plain, w->st.bits & HB_SEGMENT, c)) {
-		target_run(w, w->st.bits & HB_QUERY ? 0 : path, target, plain);
+		if (path && !target && !(w->st.bits & HB_QUERY))
+			target_run_path(w, path, plain);
+		else
+			target_run(w, w->st.bits & HB_QUERY ? 0 : path, target, plain);
 		if (w->reason || w->pos >= http_limit(w) || http_byte(w, w->pos) != ' ')
 			return;
 		target_end(w, path, target, w->pos);

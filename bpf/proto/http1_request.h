@@ -69,7 +69,7 @@ static __always_inline void request_header(struct http_walk *w, __u32 name)
  */
 ARENA_GLOBAL int value_run(struct http_walk *w, __u32 dfa)
 {
-	__u32 pos, limit, state, last, begun;
+	__u32 pos, limit, state, last, begun, mask;
 	struct arena_view view;
 
 	if (!w || !arena_open(&view))
@@ -78,6 +78,7 @@ ARENA_GLOBAL int value_run(struct http_walk *w, __u32 dfa)
 	limit = http_limit(w);
 	state = w->st.dfa[0];
 	last = w->st.dfa[1];
+	mask = dfa_mask_at(&view, dfa);
 	begun = w->st.bits & HB_BEGUN;
 	for (int i = 0; i < HTTP_RUN; i++) {
 		__u8 c;
@@ -96,7 +97,7 @@ ARENA_GLOBAL int value_run(struct http_walk *w, __u32 dfa)
 			begun = HB_BEGUN;
 		else if (!begun)
 			continue;
-		state = dfa_step(&view, dfa, state, c);
+		state = dfa_step(&view, dfa, mask, state, c);
 		if (c != ' ' && c != '\t')
 			last = state;
 	}
@@ -147,7 +148,7 @@ ARENA_GLOBAL int host_run(struct http_walk *w, __u32 dfa)
 		hash = authority_hash(hash, c);
 		form = authority_next(form, c);
 		if (dfa)
-			state = dfa_step(&view, dfa, state, c);
+			state = dfa_step(&view, dfa, dfa_mask_at(&view, dfa), state, c);
 	}
 	w->st.word = form;
 	w->st.value = hash;
@@ -187,7 +188,7 @@ static __always_inline void request_value_match(struct http_walk *w, __u32 dfa, 
 	http_took(w, http_line_end(w, w->pos, http_limit(w)));
 	set = dfa_accept(dfa, w->st.dfa[1]);
 	if (slot == SLOT_UPGRADE) /* several, or behind CONNECT: nobody knows which */
-		w->upgrade_set = w->upgrade_set == HTTP_SLOT_UNSEEN ? set : dfa_accept(dfa, 0);
+		w->upgrade_set = w->upgrade_set == HTTP_SLOT_UNSEEN ? set : dfa_accept_dead(dfa);
 	else if (w->header_set[slot] == HTTP_SLOT_UNSEEN)
 		w->header_set[slot] = (__u16)set;
 	else if (w->header_set[slot] != (__u16)set) /* unlike values: as if it were not there */
@@ -225,17 +226,19 @@ static __always_inline void request_value(struct http_walk *w)
 }
 
 /* One more set to be met: at once where a set is one word, as nearly always. */
-static __always_inline void request_meet(struct http_walk *w, __u32 set, __u64 *word)
+static __always_inline void request_meet(struct http_walk *w, __u32 set)
 {
 	if (w->sets.words == 1)
-		*word &= arena_u64(w->sets.base + set * 8);
+		w->sets.word &= arena_u64(w->sets.base + set * 8);
 	else
 		sets_add(&w->sets, set);
 }
 
 /* The first rule in the sets that were met so far. */
-static __always_inline __u32 request_first(struct http_walk *w, __u64 word, __u32 n)
+static __always_inline __u32 request_first(struct http_walk *w, __u32 n)
 {
+	__u64 word = w->sets.word;
+
 	if (w->sets.words != 1)
 		return sets_first(&w->sets, n);
 	if (!word || sets_bit(word) >= n)
@@ -252,7 +255,6 @@ ARENA_GLOBAL __u32 request_match(struct http_walk *w, int whole)
 {
 	const struct bpfast_image_ruleset *rules;
 	__u32 dfa[HF_COUNT], n, rule, tunnel;
-	__u64 word = ~0ull;
 
 	if (!w)
 		return SETS_NONE;
@@ -265,7 +267,9 @@ ARENA_GLOBAL __u32 request_match(struct http_walk *w, int whole)
 	dfa[HF_HOST] = whole ? rules->host_dfa_off : 0;
 	w->sets.base = request_image(w) + rules->set_off;
 	w->sets.words = rules->words;
+	w->sets.word = ~0ull;
 	w->sets.count = 0;
+	w->sets.few = 0;
 	for (int i = 0; i < HF_COUNT; i++) {
 		__u32 set = w->set[i];
 
@@ -276,9 +280,9 @@ ARENA_GLOBAL __u32 request_match(struct http_walk *w, int whole)
 			 * nothing is allowed. */
 			if (i != HF_HOST)
 				return SETS_NONE;
-			set = dfa_accept(request_image(w) + dfa[i], 0);
+			set = dfa_accept_dead(request_image(w) + dfa[i]);
 		}
-		request_meet(w, set, &word);
+		request_meet(w, set);
 	}
 	n = whole ? rules->header_count : 0;
 	for (__u32 slot = 0; slot < BPFAST_HEADER_SLOTS; slot++) {
@@ -286,17 +290,16 @@ ARENA_GLOBAL __u32 request_match(struct http_walk *w, int whole)
 
 		if (slot >= n)
 			break;
-		request_meet(w, set == HTTP_SLOT_UNSEEN ? rules->header[slot].absent_set : set,
-			     &word);
+		request_meet(w, set == HTTP_SLOT_UNSEEN ? rules->header[slot].absent_set : set);
 	}
 	n = rules->rule_count;
-	rule = request_first(w, word, n);
+	rule = request_first(w, n);
 	/* Of HTTP/1.0 servers ignore Upgrade (RFC 9110, section 7.8). */
 	if (!whole || rule == SETS_NONE || w->upgrade_set == HTTP_SLOT_UNSEEN ||
 	    w->st.bits & HB_HTTP10)
 		return rule;
-	request_meet(w, w->upgrade_set, &word);
-	tunnel = request_first(w, word, n);
+	request_meet(w, w->upgrade_set);
+	tunnel = request_first(w, n);
 	if (tunnel == SETS_NONE)
 		return rule;
 	w->tunnel = w->st.bits & HB_CONNECT ? HT_CONNECT : HT_UPGRADE;

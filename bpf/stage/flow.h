@@ -5,6 +5,7 @@
 #include "stage/parse.h"
 #include "stage/verdict.h"
 #include "stage/pool.h"
+#include "stage/quota.h"
 #include "match/lookup.h"
 
 #define NSEC_PER_SEC 1000000000ull
@@ -129,10 +130,14 @@ static __always_inline int is_deny(const struct decision *d)
 
 /* --- life ------------------------------------------------------------------ */
 
-/* How long a flow may be silent, in nanoseconds. */
+/*
+ * How long a flow may be silent, in nanoseconds. Where room is short, all but open TCP
+ * connections go sooner: what was not answered, what is over, what was denied, and what is not
+ * TCP. An open one is never taken away for another.
+ */
 static __always_inline __u64 flow_patience(const struct bpfast_control *control,
 					   const struct bpfast_flow_key *key,
-					   const struct bpfast_flow *flow)
+					   const struct bpfast_flow *flow, int full)
 {
 	const __u32 fins = BPFAST_FF_FIN_FROM_CLIENT | BPFAST_FF_FIN_FROM_SERVER;
 	__u32 s = control->other_idle_s;
@@ -143,15 +148,19 @@ static __always_inline __u64 flow_patience(const struct bpfast_control *control,
 		else if (flow->flags & BPFAST_FF_RST || (flow->flags & fins) == fins)
 			s = control->closed_s;
 		else if (flow->flags & BPFAST_FF_SEEN_REPLY)
-			s = control->tcp_idle_s;
+			return (control->tcp_idle_s ?: 1) * NSEC_PER_SEC;
 	}
-	return (s ? s : 1) * NSEC_PER_SEC;
+	if (s > BPFAST_FLOWS_PRESSED_S && (full || quota_pressed(control, key)))
+		s = BPFAST_FLOWS_PRESSED_S;
+	return (s ?: 1) * NSEC_PER_SEC;
 }
 
 /* Forgets a flow that was silent for long enough. Returns how much longer it may be silent, or 0. */
-static __always_inline __u64 flow_expire(void *map, struct bpfast_flow_key *key,
-					 struct bpfast_flow *flow)
+static __always_inline __u64 flow_expire(void *map, const struct bpfast_flow_key *in_place,
+					 struct bpfast_flow *flow, int full)
 {
+	/* A copy: once it is taken out of the table, its place may be another's at once. */
+	struct bpfast_flow_key key = *in_place;
 	__u32 zero = 0;
 	struct bpfast_control *control = bpf_map_lookup_elem(&bpfast_control, &zero);
 	struct bpfast_metrics *metrics = bpf_map_lookup_elem(&bpfast_metrics, &zero);
@@ -160,12 +169,13 @@ static __always_inline __u64 flow_expire(void *map, struct bpfast_flow_key *key,
 
 	if (!control || !metrics)
 		return 0;
-	patience = flow_patience(control, key, flow);
+	patience = flow_patience(control, &key, flow, full);
 	if (silent < patience)
 		return patience - silent;
-	if (!bpf_map_delete_elem(map, key)) {
+	if (!bpf_map_delete_elem(map, &key)) {
 		metrics->flows_closed++;
-		chunks_give(held, key);
+		quota_give(key.endpoint);
+		chunks_give(held, &key);
 	}
 	return 0;
 }
@@ -173,7 +183,7 @@ static __always_inline __u64 flow_expire(void *map, struct bpfast_flow_key *key,
 /* The flow's own timer: no user space is needed to forget it. */
 static int flow_timer(void *map, struct bpfast_flow_key *key, struct bpfast_flow *flow)
 {
-	__u64 left = flow_expire(map, key, flow);
+	__u64 left = flow_expire(map, key, flow, 0);
 
 	if (left)
 		bpf_timer_start(&flow->timer, left, 0);
@@ -198,25 +208,33 @@ static __always_inline void chunks_make_room(struct bpfast_flow *flow,
 		chunks_evict(flow, key, metrics);
 }
 
+struct sweeping {
+	__u32 full; /* there was no room in the table */
+	__u32 left; /* there are flows without a timer still */
+};
+
 static long sweep_flow(void *map, struct bpfast_flow_key *key, struct bpfast_flow *flow,
-		       __u32 *left)
+		       struct sweeping *now)
 {
-	if (!flow_expire(map, key, flow))
+	if (!flow_expire(map, key, flow, now->full))
 		return 0;
 	if (flow->held)
 		chunks_make_room(flow, key);
 	if (flow->flags & BPFAST_FF_NO_TIMER)
-		*left = 1;
+		now->left = 1;
 	return 0;
 }
 
 static int sweep(void *map, __u32 *key, struct bpfast_sweep *s)
 {
-	__u32 left = 0;
+	struct sweeping now = {.full = s->full};
+	__u64 begin = bpf_ktime_get_ns();
 
 	s->due = 0;
-	bpf_for_each_map_elem(&bpfast_flow, sweep_flow, &left, 0);
-	if (left && !__sync_val_compare_and_swap(&s->due, 0, 1))
+	s->full = 0;
+	bpf_for_each_map_elem(&bpfast_flow, sweep_flow, &now, 0);
+	s->took_ns = bpf_ktime_get_ns() - begin;
+	if (now.left && !__sync_val_compare_and_swap(&s->due, 0, 1))
 		bpf_timer_start(&s->timer, SWEEP_NS, 0);
 	return 0;
 }
@@ -239,7 +257,7 @@ static __always_inline struct bpfast_sweep *sweep_ready(void)
 	return s;
 }
 
-/* Lets a sweep come: some time later, or at once where the table is full. */
+/* Lets a sweep come: some time later, or at once where there is no room. */
 static __always_inline int sweep_soon(struct bpfast_sweep *s, int now)
 {
 	__u64 time = bpf_ktime_get_coarse_ns();
@@ -247,7 +265,8 @@ static __always_inline int sweep_soon(struct bpfast_sweep *s, int now)
 	if (!s)
 		return 0; /* no memory for it now: the next flow asks again */
 	if (now) {
-		if (time - s->hurried_ns < SWEEP_NS / 4)
+		/* Whoever floods may not choose how much time goes into it. */
+		if (time - s->hurried_ns < SWEEP_NS / 4 || time - s->hurried_ns < 32 * s->took_ns)
 			return 0;
 		s->hurried_ns = time;
 		return (int)bpf_timer_start(&s->timer, 0, 0);
@@ -266,8 +285,8 @@ static __noinline int flow_mark(struct hook *h, struct bpfast_flow *flow, __u32 
 	if ((flow->flags & flags) == flags)
 		return 0;
 	__sync_fetch_and_or(&flow->flags, flags);
-	return (int)bpf_timer_start(&flow->timer, flow_patience(h->control, &h->scratch->key, flow),
-				    0);
+	return (int)bpf_timer_start(&flow->timer,
+				    flow_patience(h->control, &h->scratch->key, flow, 0), 0);
 }
 
 static __always_inline void flow_delete(struct hook *h, struct bpfast_flow *flow)
@@ -276,6 +295,7 @@ static __always_inline void flow_delete(struct hook *h, struct bpfast_flow *flow
 
 	if (!bpf_map_delete_elem(&bpfast_flow, &h->scratch->key)) {
 		h->metrics->flows_closed++;
+		quota_give(h->scratch->key.endpoint);
 		chunks_give(held, &h->scratch->key);
 	}
 }
@@ -301,7 +321,7 @@ static __always_inline void flow_apply(struct hook *h, struct bpfast_flow *flow,
 	flow->generation = h->generation;
 }
 
-/* Makes the flow in scratch->key. NULL: the table is full. */
+/* Makes the flow in scratch->key. NULL: there is no room, and h->full says where. */
 static __noinline struct bpfast_flow *flow_make(struct hook *h, __u32 flags,
 						const struct decision *d)
 {
@@ -309,6 +329,9 @@ static __noinline struct bpfast_flow *flow_make(struct hook *h, __u32 flags,
 	struct bpfast_flow *flow = (struct bpfast_flow *)s->fresh;
 	struct bpfast_sweep *table = sweep_ready();
 
+	h->full = BPFAST_R_ENDPOINT_FLOWS;
+	if (quota_take(s->key.endpoint, h->control->flows_share))
+		goto refused;
 	__builtin_memset(flow, 0, sizeof(*flow));
 	flow->flags = flags;
 	flow->seen_ns = bpf_ktime_get_coarse_ns();
@@ -320,18 +343,24 @@ static __noinline struct bpfast_flow *flow_make(struct hook *h, __u32 flags,
 			return 0;
 		if (bpf_timer_init(&flow->timer, &bpfast_flow, 1 /* CLOCK_MONOTONIC */) ||
 		    bpf_timer_set_callback(&flow->timer, flow_timer) ||
-		    bpf_timer_start(&flow->timer, flow_patience(h->control, &s->key, flow), 0)) {
+		    bpf_timer_start(&flow->timer, flow_patience(h->control, &s->key, flow, 0), 0)) {
 			flow->flags |= BPFAST_FF_NO_TIMER;
 			if (sweep_soon(table, 0))
 				h->metrics->helper_errors++;
 		}
 		return flow;
 	}
+	quota_give(s->key.endpoint);
+	h->full = BPFAST_R_FLOW_TABLE_FULL;
+refused:
 	/* Another CPU made it at this moment, or there is no room. */
 	flow = bpf_map_lookup_elem(&bpfast_flow, &s->key);
-	if (!flow)
-		sweep_soon(table, 1);
-	return flow;
+	if (flow)
+		return flow;
+	if (table && h->full == BPFAST_R_FLOW_TABLE_FULL)
+		table->full = 1;
+	sweep_soon(table, 1);
+	return 0;
 }
 
 #endif

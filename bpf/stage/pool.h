@@ -16,27 +16,10 @@ static __always_inline struct bpfast_chunk *chunk_at(__u32 link)
 	return bpf_map_lookup_elem(&bpfast_chunk, &index);
 }
 
-/*
- * Whose a chunk is: made of the flow's key, never 0. Two flows with one tag
- * would still have their own lists; it only catches a list that was given back by
- * whoever removed the flow while another CPU held a pointer to it.
- */
-static __always_inline __u32 chunk_tag(const struct bpfast_flow_key *key)
-{
-	const __u64 *words = (const __u64 *)key;
-	__u64 tag = words[1] ^ words[3] ^ words[4];
-
-	return (__u32)(tag ^ tag >> 32) | 1;
-}
-
-/* In flow->held: its only chunk is empty and waits for the next bytes, as on most connections
- * that are kept open. It costs less than giving it back and taking another. */
-#define CHUNK_SPARE (1u << 31)
-
 /* The first chunk that has bytes; 0: nothing is kept. */
 static __always_inline __u32 chunks_of(const struct bpfast_flow *flow)
 {
-	return flow->held & CHUNK_SPARE ? 0 : flow->held;
+	return flow->held & BPFAST_CHUNK_SPARE ? 0 : flow->held;
 }
 
 /* Back to the free ones, unless somebody else gave it back at this moment. */
@@ -160,7 +143,7 @@ static long chunks_give_step(__u32 i, struct chunks *c)
 /* Gives back a whole list. */
 static __noinline int chunks_give(__u32 link, const struct bpfast_flow_key *key)
 {
-	struct chunks c = {.link = link & ~CHUNK_SPARE, .tag = chunk_tag(key)};
+	struct chunks c = {.link = link & ~BPFAST_CHUNK_SPARE, .tag = bpfast_chunk_tag(key)};
 
 	if (c.link)
 		bpf_loop(BPFAST_FLOW_CHUNKS, chunks_give_step, &c, 0);
@@ -186,8 +169,9 @@ static long chunks_acked_step(__u32 i, struct chunks *c)
 static __noinline int chunks_acked(struct bpfast_flow *flow, const struct bpfast_flow_key *key,
 				   __u32 acked)
 {
-	struct chunks c = {
-		.link = flow->held & ~CHUNK_SPARE, .tag = chunk_tag(key), .acked = acked};
+	struct chunks c = {.link = flow->held & ~BPFAST_CHUNK_SPARE,
+			   .tag = bpfast_chunk_tag(key),
+			   .acked = acked};
 	struct bpfast_chunk *first = chunk_at(c.link);
 
 	if (!first || first->owner != c.tag)
@@ -195,7 +179,7 @@ static __noinline int chunks_acked(struct bpfast_flow *flow, const struct bpfast
 	c.count = first->count;
 	c.last = first->last;
 	bpf_loop(BPFAST_FLOW_CHUNKS, chunks_acked_step, &c, 0);
-	if (c.link == (flow->held & ~CHUNK_SPARE))
+	if (c.link == (flow->held & ~BPFAST_CHUNK_SPARE))
 		return 0;
 	flow->held = c.link;
 	first = chunk_at(c.link);
@@ -249,7 +233,7 @@ static __noinline int chunks_evict(struct bpfast_flow *flow, const struct bpfast
 	if (!chunks_of(flow) || stream_own(&flow->client))
 		return 0;
 	first = chunk_at(chunks_of(flow));
-	if (first && first->owner == chunk_tag(key) &&
+	if (first && first->owner == bpfast_chunk_tag(key) &&
 	    now - first->taken >= BPFAST_RETAIN_STUCK_S) {
 		chunks_give(flow->held, key);
 		flow->held = 0;

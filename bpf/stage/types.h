@@ -84,6 +84,7 @@ struct hook {
 	__u32 generation;
 	__u8 egress; /* 1: from_pod, 0: to_pod */
 	__u8 from_host;
+	__u8 full; /* why flow_make() made none: enum bpfast_reason */
 };
 
 /*

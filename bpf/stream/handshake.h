@@ -122,6 +122,46 @@ static __always_inline void stream_count_syn(struct bpfast_flow *flow)
 	__sync_fetch_and_or(&flow->flags, more);
 }
 
+/*
+ * Did shield complete the handshake that this segment, which goes to the pod, ends? Only of bare ACKs: with
+ * data, both ends are reset once, as where nobody knows of a beginning.
+ */
+ARENA_GLOBAL int shield_vouches(struct scratch *s)
+{
+	struct bpfast_vouch_key key = {0};
+	const struct bpfast_vouch *v;
+	struct packet *pkt;
+
+	if (!s)
+		return 0;
+	pkt = &s->pkt;
+	if (pkt->payload_len ||
+	    (pkt->tcp_flags & (TCP_SYN | TCP_ACK | TCP_RST | TCP_FIN)) != TCP_ACK)
+		return 0;
+	__builtin_memcpy(key.client, pkt->source, 16);
+	__builtin_memcpy(key.server, pkt->destination, 16);
+	key.client_port = pkt->source_port;
+	key.server_port = pkt->destination_port;
+	v = bpf_map_lookup_elem(&bpfast_vouch, &key);
+	return v && v->seq == pkt->seq && v->ack == pkt->ack &&
+	       (__s64)(bpf_ktime_get_coarse_ns() - v->time_ns) < BPFAST_VOUCH_AGE;
+}
+
+/* A new flow whose SYN and SYN-ACK were as this ACK says. */
+static __always_inline __u32 stream_vouched(struct scratch *s, struct bpfast_flow *flow)
+{
+	struct packet *pkt = &s->pkt;
+
+	flow->client.first = pkt->seq;
+	flow->client.next = pkt->seq;
+	flow->server.first = pkt->ack;
+	flow->server.next = pkt->ack;
+	flow->server.acked = pkt->seq;
+	flow->server.state = H1_START;
+	__sync_fetch_and_or(&flow->flags, BPFAST_FF_SYN | BPFAST_FF_SYN_ACKED);
+	return BPFAST_R_NONE;
+}
+
 /* A SYN of the flow's initiator: the stream begins behind it. */
 static __always_inline void stream_begin(struct hook *h, struct bpfast_flow *flow, __u32 seq)
 {

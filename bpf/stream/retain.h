@@ -25,7 +25,7 @@ static __always_inline struct retain *retain_of(struct hook *h, struct bpfast_fl
 	struct retain *r = &h->scratch->retain;
 
 	r->first = flow->held;
-	r->tag = chunk_tag(&h->scratch->key);
+	r->tag = bpfast_chunk_tag(&h->scratch->key);
 	r->endpoint = h->endpoint->slot;
 	r->share = h->control->retain_share;
 	r->most = BPFAST_FLOW_CHUNKS;
@@ -268,9 +268,9 @@ static __always_inline int retain_first(struct __sk_buff *skb, struct hook *h, s
 
 	if (!r->first)
 		r->first = chunk_take(r->endpoint, r->tag, r->share, 0);
-	else if (!(r->first & CHUNK_SPARE))
+	else if (!(r->first & BPFAST_CHUNK_SPARE))
 		return -1;
-	r->first &= ~CHUNK_SPARE;
+	r->first &= ~BPFAST_CHUNK_SPARE;
 	r->cur = r->first;
 	chunk = chunk_at(r->first);
 	if (!chunk || chunk->owner != r->tag)
@@ -344,14 +344,14 @@ static __always_inline void retain_release(struct hook *h, struct bpfast_flow *f
 	__u32 link = flow->held, acked = stream_acked(flow);
 	struct bpfast_chunk *first;
 
-	if (more && link & CHUNK_SPARE)
+	if (more && link & BPFAST_CHUNK_SPARE)
 		return;
-	first = chunk_at(link & ~CHUNK_SPARE);
+	first = chunk_at(link & ~BPFAST_CHUNK_SPARE);
 	if (!first || seq_diff(first->seq + first->len, acked) > 0)
 		return;
 	if (more && !first->next) {
 		first->len = 0;
-		flow->held = link | CHUNK_SPARE;
+		flow->held = link | BPFAST_CHUNK_SPARE;
 	} else {
 		chunks_acked(flow, &h->scratch->key, acked);
 	}

@@ -28,15 +28,23 @@ struct bpfast_control {
 	__u32 closed_s; /* seconds after FIN in both directions, or RST */
 	__u32 denied_s; /* seconds a denied flow answers its client */
 	__u32 retain_share; /* chunks of the retention pool that one endpoint's flows may hold */
+	__u32 flows_share; /* flows that one endpoint may have */
+	__u32 pad;
 };
 
-static_assert(sizeof(struct bpfast_control) == 40, "control");
+static_assert(sizeof(struct bpfast_control) == 48, "control");
+
+enum bpfast_endpoint_flags {
+	/* Its flows are being carried over from another version's table, which is the truth
+	 * still: TCP of inspected connections, and of those that are not here yet, waits. */
+	BPFAST_EPF_CARRYING = 1 << 0,
+};
 
 /* bpfast_endp: host-side interface index -> who is behind it. */
 struct bpfast_endpoint {
 	__u16 slot; /* index into the image's endpoints */
 	__u8 addr_count;
-	__u8 flags; /* none yet */
+	__u8 flags; /* enum bpfast_endpoint_flags */
 	__u32 pad;
 	__u8 mac[6] __attribute__((aligned(8))); /* of the pod's interface; all zero: not checked */
 	__u8 pad2[2];

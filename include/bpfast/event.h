@@ -9,6 +9,8 @@ enum bpfast_event_type {
 	BPFAST_EV_L3_L4 = 0, /* a new flow, or a packet that was not forwarded */
 	BPFAST_EV_HTTP_REQUEST = 1,
 	BPFAST_EV_HTTP_RESPONSE = 2,
+	BPFAST_EV_ATTACK =
+		3, /* of the agent: an attack begins or is over; latency_ns: its number */
 };
 
 enum bpfast_event_flags {

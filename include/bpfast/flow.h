@@ -9,6 +9,16 @@
 #include "types.h"
 #include "limits.h"
 
+/*
+ * A newer version reads these by the names of their members (layout of docs/design/datapath-lifecycle.md)
+ * and goes on where the old one was. So what a member means is a promise: raise the first when a flag, or a
+ * member of a key or a flow, comes to mean something else under its name: then no flow is carried
+ * over. The second when the parser's states or bits do: then only connections between two
+ * messages are.
+ */
+#define BPFAST_FLOW_MEANING 1
+#define BPFAST_STREAM_MEANING 1
+
 struct bpfast_flow_key {
 	/* the endpoint's address; IPv4 as ::ffff:a.b.c.d */
 	__u8 local[16] __attribute__((aligned(8)));
@@ -30,7 +40,7 @@ enum bpfast_flow_flags {
 	BPFAST_FF_DENIED = 1 << 4, /* a request was denied; the flow only answers its client */
 	BPFAST_FF_RESET = 1 << 5, /* no 403: the flow was reset */
 	BPFAST_FF_OPAQUE = 1 << 6, /* audit only: cannot be followed any more */
-	BPFAST_FF_SEEN_REPLY = 1 << 7, /* TCP: and the client went on behind it */
+	BPFAST_FF_SEEN_REPLY = 1 << 7, /* TCP: and the other end took part; see seen_reply() */
 	BPFAST_FF_BODY_GAP = 1 << 14, /* a segment passed a gap in a body that may be open still */
 	BPFAST_FF_UPGRADE =
 		1 << 15, /* the last request may become a tunnel, if the server agrees */
@@ -51,10 +61,25 @@ enum bpfast_flow_flags {
 		1 << 12, /* its beginning was not seen: either end may have begun it */
 };
 
+/* With BPFAST_TEST_LAYOUT, members have other places: for tests of what carries flows over. */
+#ifdef BPFAST_TEST_LAYOUT
+#define BPFAST_TEST_MEMBER(x) x;
+#else
+#define BPFAST_TEST_MEMBER(x)
+#endif
+
+/* bpfast_stream.state, as far as others than the parser know it; see bpf/proto/http1.h. */
+#define BPFAST_STREAM_BETWEEN 0 /* two messages */
+#define BPFAST_STREAM_HEAD_LAST 11 /* up to here: inside a head, or in trailers */
+#define BPFAST_STREAM_BODY 13 /* of known length */
+#define BPFAST_STREAM_CHUNK 16 /* inside a chunk */
+#define BPFAST_STREAM_BODY_LAST 18 /* from ..._BODY on: in a body, chunked or not */
+
 /* One direction of an inspected TCP connection: a stream. */
 struct bpfast_stream {
 	__u32 owner; /* 0, or 1 while a CPU works on it */
 	__u32 first; /* sequence number of the first byte that may carry data */
+	BPFAST_TEST_MEMBER(__u64 test_stream)
 	__u32 next; /* sequence number of the first byte that was not judged yet */
 	__u32 head_len; /* bytes of the current head so far */
 	__u64 body_left; /* bytes of body or chunk still to come; ~0: until close */
@@ -62,7 +87,8 @@ struct bpfast_stream {
 	__u32 dfa[2]; /* states of the automata that walk the current element */
 	union {
 		__u32 word; /* requests: more of the element: the method's letters, where the target began */
-		__u32 other_syn; /* responses: first data byte that another SYN of the client would make */
+		__u32 other_syn; /* responses: first data byte that another SYN of the client would
+				  * make; of a flow that is not inspected: the server's first byte */
 	};
 	__u32 value; /* a number being read */
 	__u32 name; /* what the current header line is: BPFAST_HN_* | (slot + 1) << 8 */
@@ -75,10 +101,13 @@ struct bpfast_stream {
 	};
 };
 
+#ifndef BPFAST_TEST_LAYOUT
 static_assert(sizeof(struct bpfast_stream) == 64, "stream");
+#endif
 
 struct bpfast_flow {
 	struct bpf_timer timer; /* removes the flow when it was idle for long enough */
+	BPFAST_TEST_MEMBER(__u64 test_flow)
 	__u64 seen_ns; /* CLOCK_MONOTONIC of the last packet */
 	__u32 generation; /* under which L4 was judged last */
 	__u32 flags; /* enum bpfast_flow_flags */
@@ -109,7 +138,20 @@ struct bpfast_flow {
 	char text[BPFAST_FLOW_TEXT]; /* "METHOD TARGET" of the last request, for records */
 };
 
+#ifndef BPFAST_TEST_LAYOUT
 static_assert(sizeof(struct bpfast_flow) <= 320, "flow");
+#endif
+
+/* bpfast_quota: what an endpoint (slot) has of the flow table. Mapped into the agent, which
+ * takes flows out too; all words are changed by atomic additions. */
+struct bpfast_quota {
+	__u32 used; /* flows in the table, and those just being made */
+	__u32 tried; /* flows that were to be made while there was room; wraps */
+	__u32 refused; /* packets that would have made one more than it may have; wraps */
+	__u32 pad;
+};
+
+static_assert(sizeof(struct bpfast_quota) == 16, "quota");
 
 /* bpfast_sweep: for flows that have no timer of their own. */
 struct bpfast_sweep {
@@ -117,6 +159,9 @@ struct bpfast_sweep {
 	__u64 hurried_ns; /* when a full table last asked for a sweep at once */
 	__u32 ready; /* the timer can be started */
 	__u32 due; /* it was */
+	__u32 full; /* since the last sweep there was no room in the table */
+	__u32 pad;
+	__u64 took_ns; /* the last sweep */
 };
 
 struct bpfast_frag_key {

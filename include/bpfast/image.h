@@ -15,7 +15,7 @@
 #include "limits.h"
 
 #define BPFAST_IMAGE_MAGIC 0x49465042u /* "BPFI" */
-#define BPFAST_IMAGE_VERSION 1u
+#define BPFAST_IMAGE_VERSION 4u
 
 /* Identities below 256 are reserved; the compiler hands out the others. */
 enum bpfast_identity {
@@ -160,6 +160,21 @@ struct bpfast_image_header {
 };
 
 /*
+ * Sets of rules. A set is a number: below set_count, or BPFAST_SET_ONE with the only rule
+ * that is in it. Up to 64 rules, set n is the n-th of __u64[set_count], bit r says that rule r
+ * is in it, and there is no BPFAST_SET_ONE. Over 64 there is __u32[set_count], where the set
+ * with that number is described, and behind them what the descriptions mean:
+ *   BPFAST_SET_ONE | rule
+ *   BPFAST_SET_FEW | n: n * 8 bytes from set_off __u16 count, then __u16[count], ascending, and
+ *     all ones up to the next multiple of 8
+ *   n: n * 8 bytes from set_off a bitmap, __u64[words]
+ */
+#define BPFAST_SET_ONE (1u << 31)
+#define BPFAST_SET_FEW (1u << 30)
+/* Rules in a set that is a list. */
+#define BPFAST_SET_FEW_MAX 15
+
+/*
  * HTTP rules that are judged together. A field's automaton accepts with a
  * set: the rules whose pattern for the field matches and those that have none.
  * A request is allowed where the intersection over all fields is not empty.
@@ -167,7 +182,7 @@ struct bpfast_image_header {
 struct bpfast_image_ruleset {
 	__u32 rule_count; /* 0: no request is allowed. With no set at all, every rule is possible */
 	__u32 words; /* of a bitmap: (rule_count + 63) / 64 */
-	__u32 set_off; /* __u64[set_count][words]; bit r of a set: rule r is possible */
+	__u32 set_off; /* see BPFAST_SET_ONE */
 	__u32 set_count;
 	__u32 method_dfa_off; /* 0: no rule looks at it */
 	__u32 path_dfa_off; /* over the normalised path, without the query */
@@ -187,7 +202,7 @@ struct bpfast_image_ruleset {
 	 * the CPU loads them from memory: what bpf_csum_diff(NULL, 0, reply, reply_len, 0) gives,
 	 * folded. Stored like a __u16 it is in the byte order of a checksum field. */
 	__u16 reply_sum;
-	__u32 pad;
+	__u32 set_size; /* bytes at set_off; a multiple of 8 */
 	__u32 ref; /* attribution of a denial: the policies whose rules were asked */
 	struct bpfast_image_header header[BPFAST_HEADER_SLOTS];
 };
@@ -195,18 +210,32 @@ struct bpfast_image_ruleset {
 static_assert(sizeof(struct bpfast_image_ruleset) == 64 + 8 * BPFAST_HEADER_SLOTS, "ruleset");
 
 /*
- * A deterministic automaton over bytes. A state is the index of its row in
- * table[]: table[state] is what it accepts with (a set, or BPFAST_HN_*),
- * table[state + 1 + class_of[byte]] is the next state. State 0 is dead:
- * nothing leaves it; it accepts with what holds where no pattern matches.
+ * A deterministic automaton over bytes. Its rows are BPFAST_DFA_UNIT words or a multiple
+ * of that. The `bits` low bits of a state say where its row is, in units: the row's first
+ * word is what the state accepts with (a set, or BPFAST_HN_*), word 1 + class_of[byte] is the
+ * next state. State 0 is dead: nothing leaves it; it accepts with what holds where no
+ * pattern matches.
+ *
+ * What many patterns have in common at their ends is there once: the rows from
+ * first_tail up, which nothing but death leaves. An entry that leads there from below
+ * has BPFAST_DFA_TOOK and in its high bits a number, which are kept from then on: a row
+ * there that accepts with BPFAST_DFA_TAIL | n accepts with value[number + n].
  */
+#define BPFAST_DFA_UNIT 8u
+#define BPFAST_DFA_TAIL (1u << 30)
+#define BPFAST_DFA_TOOK (1u << 31)
+
 struct bpfast_image_dfa {
 	__u32 start; /* state */
 	__u32 classes;
-	__u32 entries; /* of table[] */
+	__u32 entries; /* of table[], before the values */
 	/* A state that every byte keeps or leads to state 0, or 0 where there is none:
 	 * over header names, where a name can no longer be one of those asked for. */
 	__u32 sink;
+	__u32 bits; /* 1 to 30 */
+	__u32 mask; /* (1 << bits) - 1 */
+	__u32 first_tail; /* row, in units; all of them where there is no tail */
+	__u32 value_count; /* behind table[]: __u32[value_count] */
 	__u8 class_of[256];
 	__u32 table[]; /* length `entries` */
 };

@@ -10,8 +10,13 @@
 #define BPFAST_ENDPOINT_ADDRS 8
 /* Endpoint slots on one node; a slot number fits a __u16. */
 #define BPFAST_ENDPOINTS_MAX 16384
-/* Default number of flows (one per connection and endpoint). */
-#define BPFAST_FLOWS_DEFAULT 131072
+/* Default number of flows (one per connection and endpoint), and the part of them that one
+ * endpoint may have by default. */
+#define BPFAST_FLOWS_DEFAULT 262144
+#define BPFAST_FLOWS_SHARE 2
+/* When three quarters of an endpoint's part are in use, or the table is full: how long a flow that
+ * is no open TCP connection (unanswered, over, denied, not TCP) may be silent; seconds. */
+#define BPFAST_FLOWS_PRESSED_S 5
 /* Fragmented datagrams followed at once. */
 #define BPFAST_FRAGS_MAX 8192
 /* Bytes of the table arena that holds the policy images; a power of two. */

@@ -33,9 +33,15 @@
 	/* state */                                                                                \
 	X(FLOW_TABLE_FULL, "flow-table-full",                                                      \
 	  "raise flows in the configuration; see bpfast status")                                   \
+	X(ENDPOINT_FLOWS, "endpoint-flows-full",                                                   \
+	  "the endpoint has as many connections as one may: bpfast endpoint list shows how many; " \
+	  "raise flows-per-endpoint if it needs more")                                             \
 	X(STREAM_BUSY, "stream-busy", "two CPUs held this stream at once; TCP sends again")        \
 	X(STALE_TABLES, "stale-tables",                                                            \
-	  "the policy changed too often while this request head was arriving")                     \
+	  "the policy changed too often while this request head was arriving, or a new version "   \
+	  "with other tables took over")                                                           \
+	X(CARRYING, "flow-being-carried",                                                          \
+	  "a new version is taking over this connection's state; TCP sends again")                 \
 	X(INTERNAL, "internal-error",                                                              \
 	  "a kernel helper failed; please report it with bpfast doctor")                           \
 	/* TCP under an L7 rule */                                                                 \
@@ -80,7 +86,55 @@
 	X(HTTP_TUNNEL, "http-tunnel-refused",                                                      \
 	  "CONNECT opens a tunnel: only a rule with upgrade: [connect] allows it")                 \
 	X(HTTP_PIPELINE, "http-too-many-pipelined",                                                \
-	  "more than 64 requests wait for their responses")
+	  "more than 64 requests wait for their responses")                                        \
+	/* connections that shield ends */                                                         \
+	X(HTTP_HEAD_SLOW, "http-head-slow",                                                        \
+	  "the client took too long for the head of a request; bpfast shield http shows and sets " \
+	  "how long it may")                                                                       \
+	X(HTTP_BODY_SLOW, "http-body-slow",                                                        \
+	  "the client sent the body of its request too slowly; see bpfast shield http")            \
+	X(HTTP_READ_SLOW, "http-read-slow",                                                        \
+	  "the client read its response too slowly; see bpfast shield http")                       \
+	X(CONNECTIONS, "too-many-connections",                                                     \
+	  "the source has more connections open than it may; see bpfast shield http")              \
+	X(HTTP_FLOOD, "http-flood",                                                                \
+	  "the source asked more often than it may, or so often for one path; see bpfast shield "  \
+	  "http")                                                                                  \
+	/* shield */                                                                               \
+	X(SHIELD_BLOCKED, "shield-blocked",                                                        \
+	  "the source is blocked, or may for now not connect to this pod; bpfast shield list "     \
+	  "tells by whom and how long")                                                            \
+	X(SHIELD_MALFORMED, "shield-malformed", "a header is truncated or contradicts the frame")  \
+	X(SHIELD_FRAGMENT, "shield-bad-fragment",                                                  \
+	  "a fragment that is tiny, overlaps the header or ends past 65535 bytes")                 \
+	X(SHIELD_MARTIAN, "shield-martian-address",                                                \
+	  "an address that no packet from a wire may carry, or the same as source and "            \
+	  "destination")                                                                           \
+	X(SHIELD_FLAGS, "shield-tcp-flags", "a set of TCP flags that no stack sends")              \
+	X(SHIELD_STATE, "shield-out-of-state",                                                     \
+	  "TCP of no known connection came faster than its limit")                                 \
+	X(SHIELD_SOURCE, "shield-source-limit",                                                    \
+	  "the source address sent more than its limit; bpfast shield limit shows and sets it")    \
+	X(SHIELD_PREFIX, "shield-prefix-limit",                                                    \
+	  "the sources of one /24 or /64 sent more than their limit together")                     \
+	X(SHIELD_DESTINATION, "shield-destination-limit",                                          \
+	  "the destination got more of this class than its limit from sources that are not "       \
+	  "known")                                                                                 \
+	X(SHIELD_ADAPTIVE, "shield-adaptive",                                                      \
+	  "the destination is under attack, and this source is not known; bpfast shield status "   \
+	  "shows the attack")                                                                      \
+	X(SHIELD_FINGERPRINT, "shield-fingerprint",                                                \
+	  "the packet looks like those of an attack that is going on; bpfast shield status shows " \
+	  "the rule")                                                                              \
+	X(SHIELD_COOKIE, "shield-syn-cookie",                                                      \
+	  "the destination is over its limit, so the SYN was answered with a cookie in its "       \
+	  "place; who sends that back is let in")                                                  \
+	X(SHIELD_BAD_COOKIE, "shield-bad-cookie",                                                  \
+	  "TCP of no known connection without a valid cookie, to a destination whose SYNs are "    \
+	  "answered with cookies")                                                                 \
+	X(SHIELD_DNS_NAME, "shield-dns-name",                                                      \
+	  "a query for a name below one of which random names are being asked for; bpfast shield " \
+	  "status shows which, and what is let through")
 
 enum bpfast_reason {
 #define BPFAST_X(sym, word, hint) BPFAST_R_##sym,
@@ -88,6 +142,13 @@ enum bpfast_reason {
 #undef BPFAST_X
 		BPFAST_R_COUNT
 };
+
+/* The group "shield" is judged by bpf/shield.bpf.c; connections are ended by the agent, for what
+ * their packets say together; all before them is judged by bpf/pod.bpf.c. */
+#define BPFAST_R_ENDED BPFAST_R_HTTP_HEAD_SLOW
+#define BPFAST_ENDED_REASONS (BPFAST_R_SHIELD - BPFAST_R_ENDED)
+#define BPFAST_R_SHIELD BPFAST_R_SHIELD_BLOCKED
+#define BPFAST_SHIELD_REASONS (BPFAST_R_COUNT - BPFAST_R_SHIELD)
 
 /* What happened to a packet or a message. X(symbol, word as in Hubble's flows) */
 #define BPFAST_VERDICTS(X)                                                                         \

@@ -12,6 +12,7 @@
  */
 #include "types.h"
 #include "limits.h"
+#include "flow.h"
 
 struct bpfast_chunk {
 	__u32 owner; /* 0: not in use; else made of the flow's key, see pool.h */
@@ -27,6 +28,24 @@ struct bpfast_chunk {
 	__u8 data[BPFAST_CHUNK_BYTES];
 	__u8 slack[8]; /* so that a word may be read at the last byte */
 };
+
+/* In flow->held: its only chunk is empty and waits for the next bytes, as on most connections
+ * that are kept open. It costs less than giving it back and taking another. */
+#define BPFAST_CHUNK_SPARE (1u << 31)
+
+/*
+ * Whose a chunk is: made of the flow's key, never 0. Two flows with one tag
+ * would still have their own lists; it only catches a list that was given back by
+ * whoever removed the flow while another CPU held a pointer to it.
+ */
+static inline __attribute__((always_inline, unused)) __u32
+bpfast_chunk_tag(const struct bpfast_flow_key *key)
+{
+	const __u64 *words = (const __u64 *)key;
+	__u64 tag = words[1] ^ words[3] ^ words[4];
+
+	return (__u32)(tag ^ tag >> 32) | 1;
+}
 
 static_assert(sizeof(struct bpfast_chunk) == 40 + BPFAST_CHUNK_BYTES, "chunk");
 

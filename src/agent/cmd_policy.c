@@ -7,15 +7,24 @@
 #include "agent/explain.h"
 #include "agent/log.h"
 #include "agent/server.h"
+#include "agent/shield/status.h"
 #include "policy/selector.h"
 
 /* Puts new applied objects into force and keeps them. Takes *new on success. */
 static int commit(struct bf_agent *a, struct bf_objects *new, json_t **result, struct bf_error *err)
 {
+	struct bf_error why;
 	int r = bf_enforce(a, &a->directory, new, err);
 
 	if (r)
 		return r;
+	/* All or nothing: a device that cannot be guarded takes the whole back. */
+	r = bf_shield_policies_failed(a, err);
+	if (r) {
+		if (bf_enforce(a, &a->directory, &a->applied, &why))
+			bf_log_error("cannot take back", "why", why.msg);
+		return r;
+	}
 	bf_objects_free(&a->applied);
 	a->applied = *new;
 	memset(new, 0, sizeof(*new));
@@ -155,7 +164,8 @@ static json_int_t selected(const struct bf_world *world, const struct bf_policy 
 
 	for (e = 0; e < world->endpoint_count; e++) {
 		for (i = 0; i < specs; i++)
-			if (bf_policy_selects(world->objects, p + i, &world->endpoints[e]))
+			if (bf_policy_selects(world->objects, p + i, &world->endpoints[e]) ||
+			    bf_shield_selects(world->objects, p + i, &world->endpoints[e]))
 				break;
 		n += i < specs;
 	}
@@ -176,17 +186,22 @@ static void list_objects(json_t *array, const struct bf_objects *o, const struct
 	for (i = 0; i < o->policy_count; i++) {
 		const struct bf_policy *p = &o->policies[i];
 		size_t rules = p->rule_count, specs = 1;
+		const char *mode = p->audit ? "audit" : "enforce";
 
 		for (; i + 1 < o->policy_count && bf_policy_continues(o, i + 1); specs++)
 			rules += o->policies[++i].rule_count;
-		json_array_append_new(
-			array, json_pack("{s:s, s:s, s:s, s:I, s:I, s:s, s:s, s:s}", "kind",
-					 bf_policy_kind_name(p->kind), "namespace",
-					 p->namespace ? p->namespace : "", "name", p->name, "rules",
-					 (json_int_t)rules, "endpoints", selected(world, p, specs),
-					 "mode", p->audit ? "audit" : "enforce", "source",
-					 directory ? "directory" : "applied", "file",
-					 p->file ? p->file : ""));
+		if (p->shield) {
+			rules = p->shield->rate_count + p->shield->prefix_count;
+			mode = bf_shield_modes[p->shield->mode];
+		}
+		json_array_append_new(array,
+				      json_pack("{s:s, s:s, s:s, s:I, s:I, s:s, s:s, s:s}", "kind",
+						bf_policy_kind_name(p->kind), "namespace",
+						p->namespace ? p->namespace : "", "name", p->name,
+						"rules", (json_int_t)rules, "endpoints",
+						selected(world, p, specs), "mode", mode, "source",
+						directory ? "directory" : "applied", "file",
+						p->file ? p->file : ""));
 	}
 }
 

@@ -32,7 +32,7 @@ static const struct option options[] = {
 	{"policy-dir", TEXT, AT(policy_dir), 0, 0, "DIR",
 	 "policies that are watched (default /etc/bpfast/policies), or off"},
 	{"log-dir", TEXT, AT(log_dir), 0, 0, "DIR",
-	 "not used yet: nothing is logged to files (default /var/log/bpfast)"},
+	 "of records-file and log-file (default /var/log/bpfast)"},
 	{"metrics-listen", TEXT, AT(metrics_listen), 0, 0, "ADDR:PORT",
 	 "Prometheus metrics (default 127.0.0.1:9477), or off"},
 	{"log-level", TEXT, AT(log_level), 0, 0, "LEVEL", "error, warn, info (default) or debug"},
@@ -40,13 +40,27 @@ static const struct option options[] = {
 	 "who may give commands besides root (default nobody)"},
 	{"node-name", TEXT, AT(node_name), 0, 0, "NAME", "in records (default: the host's name)"},
 	{"flows", NUMBER, AT(flows), 1024, 16777216, "N",
-	 "connections followed at once (default 131072)"},
+	 "connections followed at once (default 262144)"},
+	{"flows-per-endpoint", NUMBER, AT(flows_per_endpoint), 16, 16777216, "N",
+	 "of these, for one endpoint (default half of them)"},
 	{"arena-mib", NUMBER, AT(arena_mib), 1, 1024, "N",
 	 "MiB for policy tables, a power of two (default 32)"},
 	{"retain-mib", NUMBER, AT(retain_mib), 8, 4096, "N",
 	 "MiB for stream bytes that are not acknowledged yet (default 32)"},
 	{"records", NUMBER, AT(records), 1, 16777216, "N",
 	 "flow records kept in memory (default 65536)"},
+	{"records-file", TEXT, AT(records_file), 0, 0, "NAME",
+	 "flow records as JSON, a file of log-dir, such as flows.json (default off)"},
+	{"records-file-mib", NUMBER, AT(records_file_mib), 0, 1048576, "N",
+	 "MiB at which that file is rotated (default 64); 0: not by the agent"},
+	{"records-file-backups", NUMBER, AT(records_file_backups), 0, 1000, "N",
+	 "rotated files that are kept (default 5)"},
+	{"log-file", TEXT, AT(log_file), 0, 0, "NAME",
+	 "the agent's log, a file of log-dir, such as bpfastd.log (default off: stderr)"},
+	{"log-file-mib", NUMBER, AT(log_file_mib), 0, 1048576, "N",
+	 "MiB at which that file is rotated (default 16); 0: not by the agent"},
+	{"log-file-backups", NUMBER, AT(log_file_backups), 0, 1000, "N",
+	 "rotated files that are kept (default 5)"},
 	{"records-per-second", NUMBER, AT(records_per_second), 0, 1000000, "N",
 	 "records written a CPU while nobody observes (default 1000)"},
 	{"tcp-idle", NUMBER, AT(tcp_idle_s), 10, 864000, "SECONDS",
@@ -67,6 +81,9 @@ int bf_config_init(struct bf_config *config)
 	config->metrics_listen = strdup("127.0.0.1:9477");
 	config->log_level = strdup("info");
 	config->records = 65536;
+	config->records_file_mib = 64;
+	config->log_file_mib = 16;
+	config->records_file_backups = config->log_file_backups = 5;
 	config->records_per_second = 1000;
 	config->tcp_idle_s = 7200;
 	config->other_idle_s = 60;
@@ -254,7 +271,8 @@ static void help(void)
 	printf("  %-28s %s\n  %-28s %s\n\n", "--version", "print the version", "--help",
 	       "print this");
 	printf("The file has the same settings, a line each, such as `log-level: debug`.\n"
-	       "Flags win over the file. SIGHUP reads the policies again; SIGTERM ends the\n"
+	       "Flags win over the file. SIGHUP opens files and reads policies again; SIGTERM ends "
+	       "the\n"
 	       "agent and leaves everything in force (`bpfast down` takes it away).\n");
 }
 
@@ -329,5 +347,9 @@ int bf_config_load(struct bf_config *config, int argc, char **argv, struct bf_er
 	if (!r && config->arena_mib & (config->arena_mib - 1))
 		return bf_err(err, -EINVAL, "arena-mib: %u is not a power of two, such as 32 or 64",
 			      config->arena_mib);
+	if (!r && config->flows && config->flows_per_endpoint > config->flows)
+		return bf_err(err, -EINVAL,
+			      "flows-per-endpoint: %u is more than there are in all: flows is %u",
+			      config->flows_per_endpoint, config->flows);
 	return r;
 }

@@ -23,8 +23,12 @@ struct bf_config {
 	char *socket_group; /* NULL: root only */
 	char *node_name; /* NULL: the host's name */
 	uint32_t flows; /* 0: default */
+	uint32_t flows_per_endpoint; /* 0: a part of the table */
 	uint32_t arena_mib; /* 0: default */
 	uint32_t retain_mib; /* 0: default */
+	char *records_file, *log_file; /* NULL or "off": none */
+	uint32_t records_file_mib, log_file_mib; /* 0: not rotated by us */
+	uint32_t records_file_backups, log_file_backups;
 	uint32_t records; /* kept in memory */
 	uint32_t records_per_second; /* per CPU, while nobody observes */
 	uint32_t tcp_idle_s, other_idle_s;

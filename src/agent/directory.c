@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The policy directory: read, watched, and its last good state kept. */
 #include <errno.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/inotify.h>
@@ -83,6 +84,7 @@ void bf_directory_reload(struct bf_agent *a)
 		    "generation", bf_num(a->generation));
 	if (bf_state_save(a, &err))
 		bf_log_error("state not saved", "why", err.msg);
+	malloc_trim(0); /* of many policies much was needed to read and compile them */
 }
 
 void bf_directory_watch(struct bf_agent *a)

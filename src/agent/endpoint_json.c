@@ -27,6 +27,11 @@ static bool word(const char *s, size_t max, const char *extra)
 	return i > 0 && i <= max;
 }
 
+bool bf_namespace_ok(const char *ns)
+{
+	return word(ns, 63, "-");
+}
+
 void bf_labels_free(struct bf_labels *labels)
 {
 	size_t i;
@@ -151,6 +156,18 @@ fail:
 	return r;
 }
 
+/* No peer is known by it: unspecified, loopback, multicast, broadcast. */
+static bool is_nobodys(const uint8_t addr[16])
+{
+	static const uint8_t all[4] = {255, 255, 255, 255};
+	const uint8_t *v4 = addr + 12;
+
+	if (bf_address_is4(addr))
+		return !v4[0] || v4[0] == 127 || v4[0] >> 4 == 14 || !memcmp(v4, all, 4);
+	return addr[0] == 0xff || IN6_IS_ADDR_UNSPECIFIED((const struct in6_addr *)addr) ||
+	       IN6_IS_ADDR_LOOPBACK((const struct in6_addr *)addr);
+}
+
 static int read_addresses(const json_t *ips, struct bf_endpoint *e, struct bf_error *err)
 {
 	uint8_t addr[16];
@@ -169,6 +186,11 @@ static int read_addresses(const json_t *ips, struct bf_endpoint *e, struct bf_er
 				"'%.60s' is not an address; one such as 10.0.0.7 or fd00::7 is "
 				"expected, without a prefix length",
 				text ? text : "?");
+		if (is_nobodys(addr))
+			return bf_err(err, -EINVAL,
+				      "%s cannot be an endpoint's address: it is unspecified, "
+				      "loopback, multicast or broadcast",
+				      text);
 		for (j = 0; j < e->addr_count && memcmp(e->addrs[j], addr, 16); j++)
 			;
 		if (j < e->addr_count)
@@ -216,6 +238,76 @@ static int read_ports(const json_t *ports, struct bf_endpoint *e, struct bf_erro
 	return 0;
 }
 
+bool bf_container_id_ok(const char *id)
+{
+	size_t i;
+
+	for (i = 0; id[i]; i++) {
+		bool alnum = (id[i] >= 'a' && id[i] <= 'z') || (id[i] >= 'A' && id[i] <= 'Z') ||
+			     (id[i] >= '0' && id[i] <= '9');
+
+		if (!alnum && (!i || !strchr("_.-", id[i])))
+			return false;
+	}
+	return i > 0 && i <= BF_CONTAINER_ID_MAX;
+}
+
+/* A text of the container, short and without what would not be fit to be shown. */
+static int container_text(const json_t *o, const char *key, char **out, struct bf_error *err)
+{
+	const char *s = json_string_value(json_object_get(o, key));
+	size_t i;
+
+	if (!s)
+		return 0;
+	for (i = 0; s[i] > ' ' && s[i] != 127; i++)
+		;
+	if (s[i] || !i || i > 253)
+		return bf_err(err, -EINVAL,
+			      "container %s '%.80s' is not valid: 1 to 253 ASCII characters, none "
+			      "of them a blank",
+			      key, s);
+	*out = strdup(s);
+	return *out ? 0 : bf_err(err, -ENOMEM, "no memory");
+}
+
+static int read_container(const json_t *o, struct bf_container *c, struct bf_error *err)
+{
+	const char *id = json_string_value(json_object_get(o, "id"));
+	int r;
+
+	if (!o)
+		return 0;
+	if (!id || !bf_container_id_ok(id))
+		return bf_err(err, -EINVAL,
+			      "container id '%.80s' is not valid: at most %d letters, digits, '_', "
+			      "'.' and '-', beginning with a letter or digit",
+			      id ? id : "", BF_CONTAINER_ID_MAX);
+	r = container_text(o, "id", &c->id, err);
+	if (!r)
+		r = container_text(o, "ifname", &c->ifname, err);
+	if (!r)
+		r = container_text(o, "network", &c->network, err);
+	if (!r)
+		r = container_text(o, "pod_uid", &c->pod_uid, err);
+	return r;
+}
+
+static void container_to_json(json_t *o, const struct bf_container *c)
+{
+	json_t *to = c->id ? json_pack("{s:s}", "id", c->id) : NULL;
+
+	if (!to)
+		return;
+	if (c->ifname)
+		json_object_set_new(to, "ifname", json_string(c->ifname));
+	if (c->network)
+		json_object_set_new(to, "network", json_string(c->network));
+	if (c->pod_uid)
+		json_object_set_new(to, "pod_uid", json_string(c->pod_uid));
+	json_object_set_new(o, "container", to);
+}
+
 static int read_all(const json_t *o, struct bf_local *l, struct bf_error *err)
 {
 	const char *name = json_string_value(json_object_get(o, "name"));
@@ -231,10 +323,8 @@ static int read_all(const json_t *o, struct bf_local *l, struct bf_error *err)
 			"endpoint name '%.80s' is not valid: letters, digits, '-', '.' and '_', "
 			"beginning and ending with a letter or digit",
 			name ? name : "");
-	if (!word(ns, 63, "-"))
-		return bf_err(err, -EINVAL,
-			      "namespace '%.80s' is not valid: at most 63 letters, digits and '-'",
-			      ns);
+	if (!bf_namespace_ok(ns))
+		return bf_err(err, -EINVAL, BF_NAMESPACE_BAD, ns);
 	if (!iface || !*iface || strlen(iface) >= sizeof(l->iface))
 		return bf_err(err, -EINVAL, "the interface is missing: say --iface HOST_IF");
 	strcpy(l->iface, iface);
@@ -247,6 +337,8 @@ static int read_all(const json_t *o, struct bf_local *l, struct bf_error *err)
 		r = read_addresses(json_object_get(o, "ips"), &l->e, err);
 	if (!r)
 		r = read_ports(json_object_get(o, "ports"), &l->e, err);
+	if (!r)
+		r = read_container(json_object_get(o, "container"), &l->container, err);
 	if (r)
 		return r;
 	l->ifindex = (int)json_integer_value(json_object_get(o, "ifindex"));
@@ -299,5 +391,7 @@ json_t *bf_local_to_json(const struct bf_local *l)
 			 l->mac[2], l->mac[3], l->mac[4], l->mac[5]);
 		json_object_set_new(o, "mac", json_string(text));
 	}
+	if (o)
+		container_to_json(o, &l->container);
 	return o;
 }

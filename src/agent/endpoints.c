@@ -20,6 +20,10 @@ void bf_local_free(struct bf_local *local)
 	for (i = 0; i < local->e.port_count; i++)
 		free(local->e.ports[i].name);
 	free(local->e.ports);
+	free(local->container.id);
+	free(local->container.ifname);
+	free(local->container.network);
+	free(local->container.pod_uid);
 	free(local);
 }
 
@@ -70,7 +74,7 @@ static const struct bf_local *clash(const struct bf_endpoints *all, const struct
 	}
 	for (i = 0; i < new->e.addr_count; i++) {
 		/* Link-local addresses are unique on their link only. */
-		if (new->e.addrs[i][0] == 0xfe && (new->e.addrs[i][1] & 0xc0) == 0x80)
+		if (bf_address_link_local(new->e.addrs[i]))
 			continue;
 		other = bf_endpoints_by_address(all, new->e.addrs[i]);
 		if (!other)
@@ -153,6 +157,22 @@ struct bf_local *bf_endpoints_by_ifindex(const struct bf_endpoints *all, int ifi
 	for (i = 0; i < all->n; i++)
 		if (all->v[i]->ifindex == ifindex)
 			return all->v[i];
+	return NULL;
+}
+
+struct bf_local *bf_endpoints_by_container(const struct bf_endpoints *all, const char *network,
+					   const char *id, const char *ifname, size_t *at)
+{
+	const struct bf_container *c;
+
+	while (*at < all->n) {
+		c = &all->v[(*at)++]->container;
+		if (!c->id || !c->network || strcmp(c->id, id) ||
+		    (network && strcmp(c->network, network)) ||
+		    (ifname && (!c->ifname || strcmp(c->ifname, ifname))))
+			continue;
+		return all->v[*at - 1];
+	}
 	return NULL;
 }
 

@@ -6,6 +6,7 @@
 
 #include "agent/agent.h"
 #include "agent/log.h"
+#include "agent/shield/policy.h"
 
 int bf_may_change(const struct bf_agent *a, struct bf_error *err)
 {
@@ -43,6 +44,9 @@ int bf_enforce(struct bf_agent *a, const struct bf_objects *directory,
 	r = bf_objects_merge(&merged, directory, applied, err);
 	if (r)
 		goto out;
+	r = bf_shield_policies_check(&merged, err);
+	if (r)
+		goto out;
 	flat = bf_endpoints_flat(&a->endpoints);
 	if (!flat) {
 		r = bf_err(err, -ENOMEM, "no memory");
@@ -77,6 +81,7 @@ int bf_enforce(struct bf_agent *a, const struct bf_objects *directory,
 	memset(&image, 0, sizeof(image));
 	a->generation = generation;
 	a->revision += !adopts;
+	bf_shield_policies_set(a, &merged);
 out:
 	if (r)
 		a->applies_failed++;

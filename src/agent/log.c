@@ -8,9 +8,11 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "agent/rotated.h"
 #include "observe/text.h"
 
 static enum bf_log_level threshold = BF_LOG_INFO;
+static struct bf_rotated *file;
 static const char *const names[] = {"error", "warn", "info", "debug"};
 
 int bf_log_level_parse(const char *name)
@@ -26,6 +28,11 @@ int bf_log_level_parse(const char *name)
 void bf_log_set_level(enum bf_log_level level)
 {
 	threshold = level;
+}
+
+void bf_log_to(struct bf_rotated *f)
+{
+	file = f;
 }
 
 static void add_value(struct bf_text *t, const char *s)
@@ -61,8 +68,10 @@ void bf_log(enum bf_log_level level, const char *message, ...)
 	}
 	va_end(ap);
 	bf_text_puts(&t, "\n");
+	if (file && t.data && bf_rotated_write(file, t.data, t.len, 1) && level > BF_LOG_ERROR)
+		bf_text_clear(&t);
 	/* One write, so that lines of several processes do not mix. */
-	if (t.data && write(STDERR_FILENO, t.data, t.len) < 0) {
+	if (t.len && write(STDERR_FILENO, t.data, t.len) < 0) {
 		/* Nowhere left to say it. */
 	}
 	bf_text_free(&t);

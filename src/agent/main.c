@@ -12,7 +12,9 @@
 #include <unistd.h>
 
 #include "agent/agent.h"
+#include "agent/shield/attacks.h"
 #include "agent/log.h"
+#include "agent/shield/http.h"
 
 #define DRAIN_MS 50 /* records wait in the kernel's ring for so long */
 #define SETTLE_MS 100 /* after a change of files, links or addresses */
@@ -22,7 +24,7 @@ enum exit_code { EXIT_ENDED = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_OTHER_AGE
 
 /* What is looked at again when things have settled. */
 static struct {
-	bool directory, addresses, links;
+	bool directory, addresses, links, devices;
 } dirty;
 
 static void on_signal(void *arg, uint32_t events)
@@ -34,7 +36,9 @@ static void on_signal(void *arg, uint32_t events)
 	if (read(a->signals.fd, &si, sizeof(si)) != sizeof(si))
 		return;
 	if (si.ssi_signo == SIGHUP) {
-		bf_log_info("reading the policy directory again");
+		bf_rotated_reopen(&a->records_file);
+		bf_rotated_reopen(&a->log_file);
+		bf_log_info("opening log files and reading the policy directory again");
 		bf_directory_watch(a);
 		bf_directory_reload(a);
 		return;
@@ -47,7 +51,8 @@ static void gone(void *arg, int ifindex)
 	struct bf_agent *a = arg;
 	struct bf_local *l;
 
-	if (*a->frozen)
+	bf_agent_shield_gone(a, ifindex);
+	if (*a->frozen || bf_fence_gone(a, ifindex))
 		return;
 	l = bf_endpoints_by_ifindex(&a->endpoints, ifindex);
 	if (!l)
@@ -60,16 +65,13 @@ static void on_netlink(void *arg, uint32_t events)
 {
 	struct bf_agent *a = arg;
 	unsigned int news = bf_netlink_news(a->netlink.fd, gone, a);
-	struct bf_link link;
-	size_t i;
 
 	(void)events;
-	if (news & BF_NEWS_LOST)
-		for (i = a->endpoints.n; i-- > 0;)
-			if (bf_link_by_index(a->endpoints.v[i]->ifindex, &link) == -ENODEV)
-				gone(a, a->endpoints.v[i]->ifindex);
+	if (news & BF_NEWS_LOST && !*a->frozen && bf_forget_gone(a))
+		dirty.links = true;
 	dirty.addresses |= news & (BF_NEWS_ADDRESS | BF_NEWS_LOST);
-	if (dirty.addresses || dirty.links)
+	dirty.devices |= (news & (BF_NEWS_LINK | BF_NEWS_LOST)) != 0;
+	if (dirty.addresses || dirty.links || dirty.devices)
 		bf_timer_set(&a->settle, SETTLE_MS, 0);
 }
 
@@ -132,6 +134,8 @@ static void on_settle(void *arg, uint32_t events)
 		else if (bf_state_save(a, &err))
 			bf_log_error("state not saved", "why", err.msg);
 	}
+	if (dirty.devices)
+		bf_shield_policies_renew(a);
 	if (dirty.directory) {
 		bf_directory_watch(a);
 		bf_directory_reload(a);
@@ -146,6 +150,7 @@ static void on_tick(void *arg, uint32_t events)
 	(void)events;
 	bf_timer_read(&a->tick);
 	bf_records_drain(a);
+	bf_flows_look(a);
 }
 
 static void on_housekeeping(void *arg, uint32_t events)
@@ -154,6 +159,14 @@ static void on_housekeeping(void *arg, uint32_t events)
 
 	(void)events;
 	bf_timer_read(&a->housekeeping);
+	bf_rotated_check(&a->records_file);
+	bf_rotated_check(&a->log_file);
+	bf_records_file_report(a);
+	if (!*a->frozen && bf_cni_spool_take(a)) {
+		dirty.links = true;
+		bf_timer_set(&a->settle, SETTLE_MS, 0);
+	}
+	bf_agent_shield_tick(a);
 	/* A directory that did not exist at the start is found here. */
 	if (a->dir_watch < 0) {
 		bf_directory_watch(a);
@@ -213,6 +226,39 @@ static int watches(struct bf_agent *a, struct bf_error *err)
 	return r ? bf_err(err, r, "cannot set up the event loop: %s", strerror(-r)) : 0;
 }
 
+static bool wanted(const char *file)
+{
+	return file && strcmp(file, "off") != 0;
+}
+
+/* What cannot be opened now may be later, and is no reason not to enforce. */
+static int files(struct bf_agent *a, struct bf_error *err)
+{
+	const struct bf_config *c = &a->config;
+	const char *what = "log-file", *name = c->log_file;
+	int r = 0;
+
+	if (wanted(name))
+		r = bf_rotated_init(&a->log_file, c->log_dir, name, (uint64_t)c->log_file_mib << 20,
+				    c->log_file_backups);
+	if (!r && wanted(name))
+		bf_log_to(&a->log_file);
+	if (!r && wanted(c->records_file)) {
+		what = "records-file";
+		name = c->records_file;
+		r = bf_rotated_init(&a->records_file, c->log_dir, name,
+				    (uint64_t)c->records_file_mib << 20, c->records_file_backups);
+	}
+	if (r)
+		return bf_err(err, r, "%s: '%s' cannot be the name of a file", what, name);
+	if (a->log_file.path && a->records_file.path &&
+	    !strcmp(a->log_file.path, a->records_file.path))
+		return bf_err(err, -EINVAL,
+			      "records-file and log-file are both %s: give each a name of its own",
+			      a->log_file.path);
+	return 0;
+}
+
 static int start(struct bf_agent *a, struct bf_error *err)
 {
 	struct timespec now;
@@ -226,6 +272,9 @@ static int start(struct bf_agent *a, struct bf_error *err)
 	r = bf_loop_init(&a->loop);
 	if (r)
 		return bf_err(err, r, "cannot make the event loop: %s", strerror(-r));
+	r = bf_shield_http_start(a);
+	if (r)
+		return bf_err(err, r, "cannot make a timer: %s", strerror(-r));
 	/* Watched before they are read, so that no change falls between. */
 	r = watches(a, err);
 	if (!r)
@@ -245,7 +294,13 @@ static void stop(struct bf_agent *a)
 {
 	bf_server_stop(a);
 	bf_metrics_stop(a);
+	bf_shield_http_stop(a);
+	bf_agent_shield_close(a);
+	bf_attack_lines_free(a);
+	bf_shield_policies_free(a);
 	if (a->dp) {
+		if (a->records_file.path)
+			bf_records_drain(a);
 		bf_datapath_control(a->dp)->observed = 0;
 		bf_datapath_close(a->dp);
 	}
@@ -257,7 +312,12 @@ static void stop(struct bf_agent *a)
 	bf_objects_free(&a->directory);
 	bf_sources_free(&a->files);
 	free(a->node_addrs);
+	free(a->fenced);
 	bf_loop_close(&a->loop);
+	bf_log_to(NULL);
+	bf_rotated_free(&a->records_file);
+	bf_rotated_free(&a->log_file);
+	bf_text_free(&a->records_text);
 	bf_config_free(&a->config);
 }
 
@@ -308,6 +368,8 @@ int main(int argc, char **argv)
 	if (level < 0)
 		r = bf_err(&err, -EINVAL, "log-level: '%s' is not error, warn, info or debug",
 			   agent.config.log_level);
+	if (!r)
+		r = files(&agent, &err);
 	if (r) {
 		fprintf(stderr, "bpfastd: %s\n", *err.msg ? err.msg : strerror(-r));
 		return EXIT_USAGE;

@@ -5,9 +5,11 @@
 #include <libmnl/libmnl.h>
 #include <linux/if_addr.h>
 #include <linux/if_link.h>
+#include <linux/net_namespace.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
+#include <net/if_arp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -84,6 +86,7 @@ static int on_link(const struct nlmsghdr *nlh, void *arg)
 	if (nlh->nlmsg_type != RTM_NEWLINK)
 		return MNL_CB_OK;
 	link->ifindex = ifi->ifi_index;
+	link->ethernet = ifi->ifi_type == ARPHRD_ETHER;
 	mnl_attr_for_each(attr, nlh, sizeof(*ifi))
 	{
 		switch (mnl_attr_get_type(attr)) {
@@ -138,8 +141,7 @@ int bf_link_by_name(const char *name, struct bf_link *link, struct bf_error *err
 	r = get_link(0, name, link);
 	if (r == -ENODEV)
 		return bf_err(err, r,
-			      "interface %s does not exist; give the host side of the veth, as "
-			      "`ip link` shows it",
+			      "interface %s does not exist here; `ip link` shows those that do",
 			      name);
 	if (r)
 		return bf_err(err, r, "cannot read interface %s: %s", name, strerror(-r));
@@ -153,6 +155,7 @@ int bf_link_by_index(int ifindex, struct bf_link *link)
 
 struct mac_reader {
 	uint8_t *mac;
+	char *name;
 	int back; /* the interface that the peer names as its own peer */
 };
 
@@ -167,6 +170,8 @@ static int on_peer_link(const struct nlmsghdr *nlh, void *arg)
 	{
 		if (mnl_attr_get_type(attr) == IFLA_ADDRESS && mnl_attr_get_payload_len(attr) == 6)
 			memcpy(m->mac, mnl_attr_get_payload(attr), 6);
+		if (mnl_attr_get_type(attr) == IFLA_IFNAME)
+			strncpy(m->name, mnl_attr_get_str(attr), IFNAMSIZ - 1);
 		if (mnl_attr_get_type(attr) == IFLA_LINK)
 			m->back = (int)mnl_attr_get_u32(attr);
 	}
@@ -257,7 +262,7 @@ static int dump_addresses(int nsid, struct addr_reader *a)
 int bf_link_peer(const struct bf_link *link, struct bf_peer_info *out, struct bf_error *err)
 {
 	struct addr_reader a = {.ifindex = link->peer_ifindex};
-	struct mac_reader m = {.mac = out->mac};
+	struct mac_reader m = {.mac = out->mac, .name = out->name};
 	char buf[256] = {0};
 	struct nlmsghdr *nlh = new_request(buf, RTM_GETLINK, 0);
 	struct ifinfomsg *ifi = mnl_nlmsg_put_extra_header(nlh, sizeof(*ifi));
@@ -291,6 +296,111 @@ int bf_link_peer(const struct bf_link *link, struct bf_peer_info *out, struct bf
 	out->addrs = a.addrs;
 	out->addr_count = a.n;
 	return 0;
+}
+
+struct link_list {
+	struct bf_link *v;
+	size_t n, cap;
+	bool failed;
+};
+
+static int on_each_link(const struct nlmsghdr *nlh, void *arg)
+{
+	struct link_list *all = arg;
+	struct bf_link *more;
+
+	if (nlh->nlmsg_type != RTM_NEWLINK)
+		return MNL_CB_OK;
+	if (all->n == all->cap) {
+		more = realloc(all->v, (all->cap * 2 + 16) * sizeof(*more));
+		if (!more) {
+			all->failed = true;
+			return MNL_CB_OK;
+		}
+		all->v = more;
+		all->cap = all->cap * 2 + 16;
+	}
+	all->v[all->n] = (struct bf_link){.peer_nsid = -1};
+	return on_link(nlh, &all->v[all->n++]);
+}
+
+int bf_links(int nsid, struct bf_link **out, size_t *n, struct bf_error *err)
+{
+	int r = 0, again;
+
+	/* -EINTR: the list changed while it was read. */
+	for (again = 0; again < 5; again++) {
+		struct link_list all = {0};
+		char buf[256] = {0};
+		struct nlmsghdr *nlh = new_request(buf, RTM_GETLINK, NLM_F_DUMP);
+		struct ifinfomsg *ifi = mnl_nlmsg_put_extra_header(nlh, sizeof(*ifi));
+
+		ifi->ifi_family = AF_UNSPEC;
+		if (nsid >= 0)
+			mnl_attr_put_u32(nlh, IFLA_TARGET_NETNSID, (uint32_t)nsid);
+		r = ask(nlh, on_each_link, &all);
+		if (!r && all.failed)
+			r = -ENOMEM;
+		if (!r) {
+			*out = all.v;
+			*n = all.n;
+			return 0;
+		}
+		free(all.v);
+		if (r != -EINTR)
+			break;
+	}
+	return bf_err(err, r, "cannot read the interfaces of %s: %s",
+		      nsid < 0 ? "this machine" : "a network namespace", strerror(-r));
+}
+
+int bf_link_addresses(int nsid, int ifindex, uint8_t (**out)[16], size_t *n, struct bf_error *err)
+{
+	int r = 0, again;
+
+	for (again = 0; again < 5; again++) {
+		struct addr_reader a = {.ifindex = ifindex};
+
+		r = dump_addresses(nsid, &a);
+		if (!r) {
+			*out = a.addrs;
+			*n = a.n;
+			return 0;
+		}
+		free(a.addrs);
+		if (r != -EINTR)
+			break;
+	}
+	return bf_err(err, r, "cannot read the addresses in a network namespace: %s", strerror(-r));
+}
+
+static int on_nsid(const struct nlmsghdr *nlh, void *arg)
+{
+	const struct nlattr *attr;
+	int *nsid = arg;
+
+	if (nlh->nlmsg_type != RTM_NEWNSID)
+		return MNL_CB_OK;
+	mnl_attr_for_each(attr, nlh, sizeof(struct rtgenmsg))
+	{
+		if (mnl_attr_get_type(attr) == NETNSA_NSID)
+			*nsid = (int)mnl_attr_get_u32(attr);
+	}
+	return MNL_CB_OK;
+}
+
+int bf_netns_id(int fd, int *nsid)
+{
+	char buf[256] = {0};
+	struct nlmsghdr *nlh = new_request(buf, RTM_GETNSID, 0);
+	struct rtgenmsg *gen = mnl_nlmsg_put_extra_header(nlh, sizeof(*gen));
+	int r;
+
+	gen->rtgen_family = AF_UNSPEC;
+	mnl_attr_put_u32(nlh, NETNSA_FD, (uint32_t)fd);
+	*nsid = -1;
+	r = ask(nlh, on_nsid, nsid);
+	return r ? r : *nsid < 0 ? -ENOENT : 0;
 }
 
 static int by_bytes(const void *a, const void *b)
@@ -357,6 +467,8 @@ unsigned int bf_netlink_news(int fd, void (*gone)(void *arg, int ifindex), void 
 			ifi = mnl_nlmsg_get_payload(nlh);
 			if (nlh->nlmsg_type == RTM_NEWADDR || nlh->nlmsg_type == RTM_DELADDR)
 				news |= BF_NEWS_ADDRESS;
+			if (nlh->nlmsg_type == RTM_NEWLINK)
+				news |= BF_NEWS_LINK;
 			/* A bridge port that leaves its bridge says DELLINK too, of AF_BRIDGE. */
 			if (nlh->nlmsg_type != RTM_DELLINK || ifi->ifi_family != AF_UNSPEC)
 				continue;

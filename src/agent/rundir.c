@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -65,4 +66,39 @@ int bf_rundir_open(struct bf_agent *a, struct bf_error *err)
 		return bf_err(err, -errno, "cannot set owner and mode of %s: %s", dir,
 			      strerror(errno));
 	return 0;
+}
+
+static int write_all(int fd, const char *text, size_t len)
+{
+	ssize_t n;
+
+	while (len) {
+		n = write(fd, text, len);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		text += n;
+		len -= (size_t)n;
+	}
+	return 0;
+}
+
+/* Beside and renamed, so that it is always whole. */
+int bf_rundir_write(const struct bf_agent *a, const char *name, const char *text, size_t len)
+{
+	char fresh[64];
+	int fd, r;
+
+	snprintf(fresh, sizeof(fresh), "%s.new", name);
+	unlinkat(a->run_fd, fresh, 0);
+	fd = openat(a->run_fd, fresh, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	r = fd < 0 ? -errno : write_all(fd, text, len);
+	if (fd >= 0 && close(fd) && !r)
+		r = -errno;
+	if (!r && renameat(a->run_fd, fresh, a->run_fd, name))
+		r = -errno;
+	if (r)
+		unlinkat(a->run_fd, fresh, 0);
+	return r;
 }

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,10 +27,9 @@ struct bf_server {
 };
 
 static const struct bf_command *const nouns[] = {
-	bf_endpoint_commands,
-	bf_policy_commands,
-	bf_observe_commands,
-	bf_status_commands,
+	bf_endpoint_commands,	   bf_cni_commands,	    bf_policy_commands,
+	bf_observe_commands,	   bf_status_commands,	    bf_shield_commands,
+	bf_shield_attack_commands, bf_shield_http_commands,
 };
 
 static uint64_t now_ns(void)
@@ -61,6 +61,7 @@ static void drop(struct bf_client *c, const char *why)
 	close(c->watch.fd);
 	bf_filter_free(&c->filter);
 	bf_text_free(&c->out);
+	bf_shield_list_free(&c->staged);
 	free(c->in);
 	free(c);
 }
@@ -160,6 +161,7 @@ static bool paused(const struct bf_client *c)
 static void lines(struct bf_client *c)
 {
 	struct bf_server *s = c->agent->server;
+	bool large = false;
 	char *end;
 	size_t n;
 
@@ -167,6 +169,7 @@ static void lines(struct bf_client *c)
 		n = (size_t)(end - c->in);
 		if (n)
 			run(c, c->in, n);
+		large |= n > READ_BYTES;
 		memmove(c->in, end + 1, c->in_len - n - 1);
 		c->in_len -= n + 1;
 		s->input -= n + 1;
@@ -176,6 +179,8 @@ static void lines(struct bf_client *c)
 		c->in = NULL;
 		c->in_cap = 0;
 	}
+	if (large) /* what read and compiled it is free, and mostly at the heap's end */
+		malloc_trim(0);
 }
 
 /* Why the client has to go, or NULL. */

@@ -39,6 +39,8 @@ struct bf_client {
 	struct bf_filter filter;
 	uint64_t cursor, end; /* record numbers; end only without follow */
 	uint64_t lost;
+
+	struct bf_shield_list staged; /* of a list that comes in parts; see cmd_shield.c */
 };
 
 #define BF_STREAMING 1 /* a handler's answer: the rest comes by itself */
@@ -52,9 +54,12 @@ struct bf_command {
 
 /* Each noun's commands end with {NULL}. */
 extern const struct bf_command bf_endpoint_commands[];
+extern const struct bf_command bf_cni_commands[];
 extern const struct bf_command bf_policy_commands[];
 extern const struct bf_command bf_observe_commands[];
 extern const struct bf_command bf_status_commands[];
+extern const struct bf_command bf_shield_commands[], bf_shield_attack_commands[],
+	bf_shield_http_commands[];
 
 /* Appends a line to what the client will get. Takes o. */
 void bf_client_send(struct bf_client *c, json_t *o);

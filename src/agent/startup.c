@@ -18,22 +18,6 @@ static void freeze(struct bf_agent *a, const char *why)
 	bf_log_error("what is in force stays; changes are refused", "why", why);
 }
 
-/* Endpoints whose interface is no more, or is another one under the same name. */
-static void forget_gone(struct bf_agent *a)
-{
-	struct bf_link link;
-	size_t i = 0;
-
-	while (i < a->endpoints.n) {
-		struct bf_local *l = a->endpoints.v[i];
-
-		if (bf_link_by_index(l->ifindex, &link) == -ENODEV)
-			bf_endpoint_gone(a, l);
-		else
-			i++;
-	}
-}
-
 static bool is_attached(const int *list, size_t n, int ifindex)
 {
 	size_t i;
@@ -44,39 +28,54 @@ static bool is_attached(const int *list, size_t n, int ifindex)
 	return false;
 }
 
+static void tell_of_carried(struct bf_agent *a)
+{
+	struct bf_datapath_status s;
+
+	if (bf_datapath_status(a->dp, &s) || !(s.carried.flows | s.carried.lost))
+		return;
+	bf_log_info("connections carried over from the version before", "flows",
+		    bf_num(s.carried.flows), "reset_in_head", bf_num(s.carried.heads),
+		    "reset_unreadable", bf_num(s.carried.lost), "waited_ms",
+		    bf_num(s.carried.waited_ms));
+}
+
 static int attach_all(struct bf_agent *a, const int *attached, size_t n, struct bf_error *err)
 {
+	struct bf_datapath_endpoint *there = calloc(a->endpoints.n + 1, sizeof(*there));
 	struct bpfast_endpoint kernel;
-	size_t i;
-	int r;
+	size_t i, m = 0;
+	int r = there ? 0 : bf_err(err, -ENOMEM, "no memory");
 
-	for (i = 0; i < a->endpoints.n; i++) {
+	for (i = 0; !r && i < a->endpoints.n; i++) {
 		struct bf_local *l = a->endpoints.v[i];
 
 		bf_local_to_kernel(l, &kernel);
 		if (is_attached(attached, n, l->ifindex)) {
-			r = bf_datapath_update(a->dp, l->ifindex, &kernel, err);
-		} else {
-			bf_log_warn("endpoint was not attached; attaching", "endpoint", l->e.name,
-				    "iface", l->iface);
-			r = bf_datapath_attach(a->dp, l->ifindex, &kernel, err);
+			there[m++] = (struct bf_datapath_endpoint){l->ifindex, kernel};
+			continue;
 		}
-		if (r)
-			return r;
+		bf_log_warn("endpoint was not attached; attaching", "endpoint", l->e.name, "iface",
+			    l->iface);
+		r = bf_datapath_attach(a->dp, l->ifindex, &kernel, err);
 	}
-	return 0;
+	if (!r)
+		r = bf_datapath_take_over(a->dp, there, m, err);
+	tell_of_carried(a);
+	free(there);
+	return r;
 }
 
 /* Hooks of nobody we know: they deny all, until somebody says who is behind them. */
 static void fence_unknown(struct bf_agent *a, const int *attached, size_t n)
 {
-	struct bpfast_endpoint nobody = {.slot = UINT16_MAX};
 	struct bf_link link;
 	struct bf_error err;
 	size_t i;
 
 	for (i = 0; i < n; i++) {
-		if (bf_endpoints_by_ifindex(&a->endpoints, attached[i]))
+		if (bf_endpoints_by_ifindex(&a->endpoints, attached[i]) ||
+		    bf_is_fenced(a, attached[i]))
 			continue;
 		if (bf_link_by_index(attached[i], &link) == -ENODEV) {
 			bf_datapath_detach(a->dp, attached[i], &err);
@@ -85,7 +84,7 @@ static void fence_unknown(struct bf_agent *a, const int *attached, size_t n)
 		bf_log_warn("an interface is guarded, but no endpoint is known for it: all its "
 			    "traffic is denied until `bpfast endpoint add` names it",
 			    "iface", link.name);
-		if (bf_datapath_update(a->dp, attached[i], &nobody, &err))
+		if (bf_fence(a, attached[i], &err))
 			bf_log_error("cannot deny", "iface", link.name, "why", err.msg);
 	}
 }
@@ -114,7 +113,8 @@ static int settle(struct bf_agent *a, bool known, const int *attached, size_t n,
 {
 	int r;
 
-	forget_gone(a);
+	bf_forget_gone(a);
+	bf_cni_spool_take(a);
 	/* The directory as it is now; where that has flaws, as it was last. */
 	bf_directory_reload(a);
 	if (*a->dir_error && !known)
@@ -150,6 +150,7 @@ int bf_startup(struct bf_agent *a, struct bf_error *err)
 	struct bf_datapath_options options = {
 		.pin_dir = a->config.pin_dir,
 		.flows = a->config.flows,
+		.flows_per_endpoint = a->config.flows_per_endpoint,
 		.arena_bytes = a->config.arena_mib << 20,
 		.chunks = (a->config.retain_mib << 20) / BPFAST_CHUNK_BYTES,
 		.force_clsact = a->config.force_clsact,
@@ -181,5 +182,7 @@ int bf_startup(struct bf_agent *a, struct bf_error *err)
 		bf_log_info("adopted what was in force", "pins", a->config.pin_dir, "endpoints",
 			    bf_num((long long)a->endpoints.n), "generation", bf_num(a->generation));
 	free(attached);
+	if (!r)
+		bf_agent_shield_adopt(a);
 	return r;
 }

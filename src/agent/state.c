@@ -2,7 +2,7 @@
 /*
  * RUN_DIR/state.json: endpoints, applied objects and the last good policy
  * directory. It lives in the run directory because a boot ends both it and the
- * pinned maps. Written beside and renamed, so that it is always whole.
+ * pinned maps.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -13,9 +13,9 @@
 #include <unistd.h>
 
 #include "agent/agent.h"
+#include "agent/shield/http.h"
 
 #define STATE_VERSION 1
-#define STATE_TMP BF_STATE_FILE ".new"
 
 static json_t *state_json(struct bf_agent *a)
 {
@@ -27,54 +27,31 @@ static json_t *state_json(struct bf_agent *a)
 			json_decref(endpoints);
 			return NULL;
 		}
-	return json_pack("{s:i, s:s, s:I, s:o, s:o, s:o}", "version", STATE_VERSION, "pin_dir",
-			 a->config.pin_dir, "revision", (json_int_t)a->revision, "endpoints",
-			 endpoints, "objects", bf_objects_to_json(&a->applied), "directory",
-			 a->dir_never ? json_null() : bf_sources_to_json(&a->files));
-}
-
-static int write_all(int fd, const char *text, size_t len)
-{
-	ssize_t n;
-
-	while (len) {
-		n = write(fd, text, len);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		text += n;
-		len -= (size_t)n;
-	}
-	return 0;
+	return json_pack("{s:i, s:s, s:I, s:o, s:o, s:o, s:o, s:o}", "version", STATE_VERSION,
+			 "pin_dir", a->config.pin_dir, "revision", (json_int_t)a->revision,
+			 "endpoints", endpoints, "objects", bf_objects_to_json(&a->applied),
+			 "directory", a->dir_never ? json_null() : bf_sources_to_json(&a->files),
+			 "shield_http", bf_shield_http_save(a), "shield_limits",
+			 bf_shield_policies_state(a));
 }
 
 int bf_state_save(struct bf_agent *a, struct bf_error *err)
 {
 	json_t *state = state_json(a);
 	char *text = state ? json_dumps(state, JSON_INDENT(1) | JSON_PRESERVE_ORDER) : NULL;
-	int fd, r;
+	int r;
 
 	json_decref(state);
 	if (!text)
 		return bf_err(err, -ENOMEM, "no memory to save the state");
-	unlinkat(a->run_fd, STATE_TMP, 0);
-	fd = openat(a->run_fd, STATE_TMP, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
-		    0600);
-	r = fd < 0 ? -errno : write_all(fd, text, strlen(text));
-	if (fd >= 0 && close(fd) && !r)
-		r = -errno;
-	if (!r && renameat(a->run_fd, STATE_TMP, a->run_fd, BF_STATE_FILE))
-		r = -errno;
+	r = bf_rundir_write(a, BF_STATE_FILE, text, strlen(text));
 	free(text);
 	a->state_errno = -r;
-	if (r) {
-		unlinkat(a->run_fd, STATE_TMP, 0);
+	if (r)
 		return bf_err(err, r,
 			      "in force, but %s/" BF_STATE_FILE
 			      " cannot be written (%s), so a restarted agent would not know it",
 			      a->config.run_dir, strerror(-r));
-	}
 	return 0;
 }
 
@@ -111,6 +88,8 @@ static int load(struct bf_agent *a, const json_t *state, struct bf_error *err)
 			      pin_dir ? pin_dir : "?");
 	a->revision = (uint64_t)json_integer_value(json_object_get(state, "revision"));
 	a->dir_never = json_is_null(json_object_get(state, "directory"));
+	bf_shield_http_load(a, json_object_get(state, "shield_http"));
+	bf_shield_policies_load(a, json_object_get(state, "shield_limits"));
 	r = load_endpoints(a, json_object_get(state, "endpoints"), err);
 	if (!r)
 		r = bf_objects_from_json(json_object_get(state, "objects"), &a->applied, err);

@@ -53,7 +53,16 @@ struct bf_cli {
 
 /* Each noun's commands; they end with {NULL}. */
 extern const struct bf_cli_command bf_cli_endpoint[], bf_cli_policy[], bf_cli_observe[],
-	bf_cli_status[], bf_cli_doctor[], bf_cli_down[], bf_cli_replay[];
+	bf_cli_status[], bf_cli_doctor[], bf_cli_down[], bf_cli_replay[], bf_cli_shield[];
+
+/* shield_http.c */
+extern const struct bf_option bf_cli_shield_http_options[];
+int bf_cli_shield_http(struct bf_cli *cli);
+void bf_cli_shield_http_print(const json_t *http); /* what was ended, and why */
+
+/* shield_status.c */
+int bf_cli_shield_status(struct bf_cli *cli);
+int bf_cli_shield_top(struct bf_cli *cli);
 
 /* --- options --- */
 
@@ -81,6 +90,7 @@ struct bf_table {
 
 void bf_table_row(struct bf_table *t, size_t columns, ...); /* const char * each; NULL: "" */
 void bf_table_print(struct bf_table *t); /* the first row is the head; frees */
+void bf_table_free(struct bf_table *t);
 
 /* --- the agent --- */
 

@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #include "cli/cli.h"
-#include "cli/client.h"
+#include "client/client.h"
 
 enum health { FINE, NOTE, BAD };
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* down: ends the agent and removes everything it ever attached or pinned */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -10,7 +11,8 @@
 #include <unistd.h>
 
 #include "cli/cli.h"
-#include "cli/client.h"
+#include "cli/shield_cookies.h"
+#include "client/client.h"
 #include "datapath/datapath.h"
 
 #define PATIENCE_MS 10000
@@ -90,6 +92,22 @@ static char *choose_pin_dir(struct bf_cli *cli, char *known)
 	return dir;
 }
 
+/* What the CNI plugin noted for an agent: it was about endpoints that are no more. */
+static void remove_notes(int run_fd)
+{
+	int fd = openat(run_fd, "cni-deleted", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
+	struct dirent *d;
+
+	while (dir && (d = readdir(dir)) != NULL)
+		unlinkat(fd, d->d_name, 0);
+	if (dir)
+		closedir(dir);
+	else if (fd >= 0)
+		close(fd);
+	unlinkat(run_fd, "cni-deleted", AT_REMOVEDIR);
+}
+
 static int down(struct bf_cli *cli)
 {
 	int run_fd = open(cli->run_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC), r;
@@ -109,7 +127,14 @@ static int down(struct bf_cli *cli)
 			printf("{\"down\": null}\n");
 		return BF_EXIT_DONE;
 	}
-	r = end_agent(cli, &pin_dir);
+	if (bf_agent_is_first(cli->run_dir))
+		r = bf_cli_fail(
+			cli, BF_EXIT_FAILED,
+			"the agent is the first process of this container, so its end would "
+			"end this command before anything is removed; remove the container, "
+			"then say this in a new one with the same mounts, or on the host");
+	else
+		r = end_agent(cli, &pin_dir);
 	if (!r && run_fd >= 0 && !lock(run_fd, PATIENCE_MS))
 		r = bf_cli_fail(
 			cli, BF_EXIT_FAILED,
@@ -127,13 +152,18 @@ static int down(struct bf_cli *cli)
 			"an agent with another run directory is at work on %s; say --run-dir "
 			"with its directory",
 			pin_dir);
+	if (!r && bf_cli_shield_cookies_down(pin_dir, &err))
+		r = bf_cli_fail(cli, BF_EXIT_FAILED, "%s", err.msg);
 	if (!r && bf_datapath_down(pin_dir, &err))
 		r = bf_cli_fail(cli, BF_EXIT_FAILED, "%s%s", err.msg,
 				geteuid() ? "; run as root" : "");
 	if (!r && run_fd >= 0) {
 		unlinkat(run_fd, "state.json", 0);
 		unlinkat(run_fd, "state.json.new", 0);
+		unlinkat(run_fd, "attacks.json", 0);
+		unlinkat(run_fd, "attacks.json.new", 0);
 		unlinkat(run_fd, "bpfast.sock", 0);
+		remove_notes(run_fd);
 		rmdir(cli->run_dir); /* stays where something else lies in it */
 	}
 	if (!r && cli->json) {

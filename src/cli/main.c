@@ -7,8 +7,8 @@
 #include "cli/args.h"
 
 static const struct bf_cli_command *const nouns[] = {
-	bf_cli_status, bf_cli_endpoint, bf_cli_policy, bf_cli_observe,
-	bf_cli_replay, bf_cli_doctor,	bf_cli_down,   NULL,
+	bf_cli_status, bf_cli_endpoint, bf_cli_policy, bf_cli_observe, bf_cli_replay,
+	bf_cli_shield, bf_cli_doctor,	bf_cli_down,   NULL,
 };
 
 int main(int argc, char **argv)

@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "cli/cli.h"
-#include "cli/client.h"
+#include "client/client.h"
 #include "observe/filter.h"
 #include "observe/record.h"
 
@@ -23,7 +23,7 @@ static bool print_line(struct printer *p, const char *line, size_t len)
 
 	/* In JSON the agent's line is what is printed: its bytes are safe, and no
 	 * time is spent on taking it apart. */
-	if (p->json && !strncmp(line, "{\"flow\":", 8)) {
+	if (p->json && (!strncmp(line, "{\"flow\":", 8) || !strncmp(line, "{\"attack\":", 10))) {
 		fwrite(line, 1, len, stdout);
 		putchar('\n');
 		return false;
@@ -32,7 +32,7 @@ static bool print_line(struct printer *p, const char *line, size_t len)
 	if (json_object_get(o, "lost"))
 		fprintf(stderr, "bpfast: %lld records lost: they came faster than they were read\n",
 			(long long)json_integer_value(json_object_get(o, "lost")));
-	if (json_object_get(o, "flow")) {
+	if (json_object_get(o, "flow") || json_object_get(o, "attack")) {
 		bf_text_clear(&p->line);
 		p->printed = true;
 		bf_record_compact(&p->line, o, p->colour);

@@ -107,6 +107,14 @@ static const char *cell(const struct bf_table *t, size_t row, size_t column)
 	return s ? s : "";
 }
 
+void bf_table_free(struct bf_table *t)
+{
+	for (size_t r = 0; r < t->count; r++)
+		free(t->cells[r]);
+	free(t->cells);
+	memset(t, 0, sizeof(*t));
+}
+
 void bf_table_print(struct bf_table *t)
 {
 	size_t rows = t->columns ? t->count / t->columns : 0, r, c, width;
@@ -128,8 +136,5 @@ void bf_table_print(struct bf_table *t)
 		}
 		fputs(bold && !r ? "\033[0m\n" : "\n", stdout);
 	}
-	for (r = 0; r < t->count; r++)
-		free(t->cells[r]);
-	free(t->cells);
-	memset(t, 0, sizeof(*t));
+	bf_table_free(t);
 }

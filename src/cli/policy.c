@@ -13,6 +13,7 @@
 #include "cli/policy.h"
 #include "policy/compile.h"
 #include "policy/selector.h"
+#include "policy/shield_plan.h"
 
 static int read_stream(const struct bf_cli *cli, int fd, const char *name, json_t *files)
 {
@@ -220,9 +221,13 @@ static int compile_alone(const struct bf_objects *objects, struct bf_error *err)
 {
 	struct bf_world world = {.objects = objects};
 	struct bf_image image = {0};
+	struct bf_shield_plan plan;
 	int r = bf_image_compile(&world, &image, err);
 
 	bf_image_free(&image);
+	/* Two shield policies may contradict each other. */
+	if (!r && !(r = bf_shield_plan_make(objects, &plan, err)))
+		bf_shield_plan_free(&plan);
 	return r;
 }
 
@@ -282,6 +287,7 @@ void bf_cli_note_unused(const struct bf_objects *objects, const struct bf_endpoi
 	for (i = 0; i < objects->policy_count; i++) {
 		if (!bf_policy_continues(objects, i))
 			used = false;
+		used |= objects->policies[i].kind == BF_SHIELD_POLICY;
 		for (e = 0; !used && e < n; e++)
 			used = bf_policy_selects(objects, &objects->policies[i], &endpoints[e]);
 		/* An object with several specs is several policies. */

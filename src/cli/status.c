@@ -23,6 +23,16 @@ static void print_fill(const char *what, long long used, long long max, const ch
 	       max ? 100.0 * (double)used / (double)max : 0.0);
 }
 
+static void print_flows(const json_t *f)
+{
+	print_fill("flows", num(f, "used"), num(f, "max"), "");
+	printf("             %lld of %lld for one endpoint at most", num(f, "most"),
+	       num(f, "per_endpoint_max"));
+	if (num(f, "endpoints_full"))
+		printf("; %lld endpoints have as many", num(f, "endpoints_full"));
+	printf("\n");
+}
+
 static void print_agent(const json_t *s)
 {
 	const json_t *agent = json_object_get(s, "agent"), *kernel = json_object_get(s, "kernel");
@@ -48,6 +58,15 @@ static void print_agent(const json_t *s)
 	if (t.data)
 		bf_cli_print(t.data);
 	bf_text_free(&t);
+}
+
+/* Only after an upgrade that had something to carry. */
+static void print_carried(const json_t *c)
+{
+	if (num(c, "flows") || num(c, "reset_unreadable"))
+		printf("carried over %lld flows from the version before; %lld of them, in the "
+		       "middle of a request head, and %lld others are reset once\n",
+		       num(c, "flows"), num(c, "reset_in_head"), num(c, "reset_unreadable"));
 }
 
 static void print_traffic(const json_t *s)
@@ -92,13 +111,16 @@ static int status(struct bf_cli *cli)
 		return BF_EXIT_DONE;
 	}
 	print_agent(s);
-	printf("endpoints    %lld\n", num(s, "endpoints"));
-	print_fill("flows", num(json_object_get(s, "flows"), "used"),
-		   num(json_object_get(s, "flows"), "max"), "");
+	printf("endpoints    %lld", num(s, "endpoints"));
+	if (num(s, "containers"))
+		printf(", %lld of them containers", num(s, "containers"));
+	printf("\n");
+	print_flows(json_object_get(s, "flows"));
 	print_fill("tables", num(json_object_get(s, "arena"), "used_bytes"),
 		   num(json_object_get(s, "arena"), "max_bytes"), " bytes");
 	print_fill("retained", num(json_object_get(s, "retained"), "used_bytes"),
 		   num(json_object_get(s, "retained"), "max_bytes"), " bytes");
+	print_carried(json_object_get(s, "carried_over"));
 	print_traffic(s);
 	json_array_foreach (json_object_get(s, "warnings"), i, w) {
 		printf("%swarning: ", i ? "" : "\n");

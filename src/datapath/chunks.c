@@ -8,20 +8,34 @@
 
 #include "bpfast/retain.h"
 
-int bf_chunks_used(const struct bf_datapath *dp, uint32_t *out)
+/* What each endpoint holds, by slot: malloc'ed. NULL: *error says why. */
+static uint32_t *read_held(const struct bf_datapath *dp, int *error)
 {
 	uint32_t *keys = calloc(BPFAST_ENDPOINTS_MAX, sizeof(*keys));
 	uint32_t *held = calloc(BPFAST_ENDPOINTS_MAX, sizeof(*held));
 	uint32_t next = 0, n = BPFAST_ENDPOINTS_MAX;
 	int ret = keys && held ? 0 : -ENOMEM;
 
-	*out = 0;
 	if (!ret && bpf_map_lookup_batch(dp->map[BF_MAP_HELD], NULL, &next, keys, held, &n, NULL) &&
 	    errno != ENOENT) /* that there are no more */
 		ret = -errno;
-	for (uint32_t i = 0; !ret && i < n; i++)
-		*out += held[i];
 	free(keys);
+	if (ret) {
+		free(held);
+		held = NULL;
+	}
+	*error = ret;
+	return held;
+}
+
+int bf_chunks_used(const struct bf_datapath *dp, uint32_t *out)
+{
+	int ret;
+	uint32_t *held = read_held(dp, &ret);
+
+	*out = 0;
+	for (uint32_t i = 0; held && i < BPFAST_ENDPOINTS_MAX; i++)
+		*out += held[i];
 	free(held);
 	return ret;
 }
@@ -56,5 +70,17 @@ int bf_chunks_remove(const struct bf_datapath *dp, uint16_t slot)
 	held = 0;
 	if (!ret && bpf_map_update_elem(dp->map[BF_MAP_HELD], &key, &held, BPF_ANY) < 0)
 		ret = -errno;
+	return ret;
+}
+
+int bf_chunks_keep(const struct bf_datapath *dp, const bool *kept)
+{
+	int ret;
+	uint32_t *held = read_held(dp, &ret);
+
+	for (uint32_t i = 0; held && !ret && i < BPFAST_ENDPOINTS_MAX; i++)
+		if (held[i] && !kept[i])
+			ret = bf_chunks_remove(dp, (uint16_t)i);
+	free(held);
 	return ret;
 }

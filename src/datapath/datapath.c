@@ -9,20 +9,23 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "datapath/internal.h"
+#include "datapath/carry.h"
 
 /* --- endpoints --- */
 
 int bf_datapath_update(struct bf_datapath *dp, int ifindex, const struct bpfast_endpoint *endpoint,
 		       struct bf_error *err)
 {
-	struct bpfast_endpoint old;
+	struct bpfast_endpoint old, new = *endpoint;
 	uint32_t key = (uint32_t)ifindex;
 	int ret;
 
 	if (bpf_map_lookup_elem(dp->map[BF_MAP_ENDP], &key, &old) < 0)
 		return bf_err(err, -errno, "interface %d is not attached", ifindex);
-	if (bpf_map_update_elem(dp->map[BF_MAP_ENDP], &key, endpoint, BPF_EXIST) < 0)
+	/* Only who has carried all of its flows over may say so. */
+	if (old.slot == new.slot)
+		new.flags |= old.flags & BPFAST_EPF_CARRYING;
+	if (bpf_map_update_elem(dp->map[BF_MAP_ENDP], &key, &new, BPF_EXIST) < 0)
 		return bf_err(err, -errno, "cannot change the endpoint of interface %d: %s",
 			      ifindex, strerror(errno));
 	if (old.slot == endpoint->slot)
@@ -49,6 +52,11 @@ int bf_datapath_attach(struct bf_datapath *dp, int ifindex, const struct bpfast_
 		return bf_err(err, -ENODEV,
 			      "there is no interface with the index %d in this network namespace",
 			      ifindex);
+	if (bf_carry_needed(dp, ifindex)) {
+		struct bf_datapath_endpoint one = {ifindex, *endpoint};
+
+		return bf_carry(dp, &one, 1, err);
+	}
 	known = bpf_map_lookup_elem(dp->map[BF_MAP_ENDP], &key, &old) == 0;
 	if (known) {
 		ret = bf_datapath_update(dp, ifindex, endpoint, err);
@@ -150,6 +158,29 @@ int bf_datapath_attached(struct bf_datapath *dp, int **out, size_t *n)
 	return ret;
 }
 
+bool bf_datapath_is_attached(struct bf_datapath *dp, int ifindex)
+{
+	return bf_hooks_count(dp->pin_dir, ifindex) == BF_DIRS;
+}
+
+int bf_datapath_verify(struct bf_datapath *dp, int ifindex, const struct bpfast_endpoint *endpoint,
+		       struct bf_error *err)
+{
+	int hooks = bf_hooks_count(dp->pin_dir, ifindex);
+	struct bpfast_endpoint there;
+	uint32_t key = (uint32_t)ifindex;
+
+	if (hooks != BF_DIRS)
+		return bf_err(err, -ENOLINK, "%d of our %d hooks are on interface %d", hooks,
+			      BF_DIRS, ifindex);
+	if (bpf_map_lookup_elem(dp->map[BF_MAP_ENDP], &key, &there) < 0)
+		return bf_err(err, -ENOENT, "the kernel side does not know interface %d", ifindex);
+	if (memcmp(&there, endpoint, sizeof(there)))
+		return bf_err(err, -ESTALE, "the kernel side has another endpoint for interface %d",
+			      ifindex);
+	return 0;
+}
+
 /* --- reading --- */
 
 struct bpfast_control *bf_datapath_control(struct bf_datapath *dp)
@@ -159,25 +190,9 @@ struct bpfast_control *bf_datapath_control(struct bf_datapath *dp)
 
 int bf_datapath_metrics(struct bf_datapath *dp, struct bpfast_metrics *out)
 {
-	/* All counters are __u64, so a sum over CPUs is one of arrays. */
 	static_assert(sizeof(*out) % sizeof(uint64_t) == 0, "metrics");
-	size_t words = sizeof(*out) / sizeof(uint64_t);
-	int cpus = libbpf_num_possible_cpus(), ret = 0;
-	uint64_t *sum = (uint64_t *)out, *all;
-	uint32_t zero = 0;
 
-	memset(out, 0, sizeof(*out));
-	if (cpus < 0)
-		return cpus;
-	all = calloc((size_t)cpus, sizeof(*out));
-	if (!all)
-		return -ENOMEM;
-	if (bpf_map_lookup_elem(dp->map[BF_MAP_METRICS], &zero, all) < 0)
-		ret = -errno;
-	for (size_t i = 0; !ret && i < words * (size_t)cpus; i++)
-		sum[i % words] += all[i];
-	free(all);
-	return ret;
+	return bf_map_sum(dp->map[BF_MAP_METRICS], 0, out, sizeof(*out));
 }
 
 /* Records that the ring can hold: more were not there when we began. */
@@ -199,6 +214,16 @@ static int open_ring(struct bf_datapath *dp)
 		return 0;
 	dp->ring = ring_buffer__new(dp->map[BF_MAP_EVENTS], on_record, dp, NULL);
 	return dp->ring ? 0 : -errno;
+}
+
+int bf_datapath_vouch_fd(const struct bf_datapath *dp)
+{
+	return dp->map[BF_MAP_VOUCH];
+}
+
+int bf_datapath_from_pod_fd(const struct bf_datapath *dp)
+{
+	return dp->prog[BF_FROM_POD];
 }
 
 int bf_datapath_events_fd(struct bf_datapath *dp)
@@ -237,12 +262,11 @@ int bf_datapath_status(struct bf_datapath *dp, struct bf_datapath_status *out)
 	out->chunks_max = dp->chunks_max;
 	out->generation = image ? image->generation : 0;
 	out->oldest_generation = dp->control->oldest_generation;
+	out->carried = dp->carried;
 	out->endpoints_other_layout = bf_layouts_endpoints(dp);
-	ret = bf_map_count(dp->map[BF_MAP_FLOW], sizeof(struct bpfast_flow_key),
-			   sizeof(struct bpfast_flow), &out->flows_used);
-	if (!ret)
-		ret = bf_map_count(dp->map[BF_MAP_ENDP], sizeof(uint32_t),
-				   sizeof(struct bpfast_endpoint), &out->endpoints_used);
+	bf_quota_status(dp, out);
+	ret = bf_map_count(dp->map[BF_MAP_ENDP], sizeof(uint32_t), sizeof(struct bpfast_endpoint),
+			   &out->endpoints_used);
 	if (!ret)
 		ret = bf_chunks_used(dp, &out->chunks_used);
 	return ret;

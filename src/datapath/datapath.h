@@ -20,6 +20,7 @@ struct bf_datapath;
 struct bf_datapath_options {
 	const char *pin_dir; /* on a bpffs, made if missing (0700) */
 	uint32_t flows; /* 0: BPFAST_FLOWS_DEFAULT. Ignored on adoption */
+	uint32_t flows_per_endpoint; /* 0: the table's BPFAST_FLOWS_SHARE'th part */
 	uint32_t arena_bytes; /* 0: BPFAST_ARENA_DEFAULT. Ignored on adoption */
 	uint32_t chunks; /* of the retention pool; 0: BPFAST_CHUNKS_DEFAULT. Ignored on adoption */
 	bool force_clsact; /* as if the kernel had no TCX; for tests */
@@ -45,10 +46,25 @@ int bf_datapath_attach(struct bf_datapath *dp, int ifindex, const struct bpfast_
 		       struct bf_error *err);
 int bf_datapath_update(struct bf_datapath *dp, int ifindex, const struct bpfast_endpoint *endpoint,
 		       struct bf_error *err);
+/*
+ * Endpoints that bf_datapath_attached() named: ours are updated, those that another version's
+ * programs guard come to ours with their flows, and what an agent that was killed had begun is
+ * finished. On an error as many of them as could be.
+ */
+struct bf_datapath_endpoint {
+	int ifindex;
+	struct bpfast_endpoint endpoint;
+};
+int bf_datapath_take_over(struct bf_datapath *dp, const struct bf_datapath_endpoint *list, size_t n,
+			  struct bf_error *err);
 /* Also where the interface is gone. Flows of the endpoint's slot are removed. */
 int bf_datapath_detach(struct bf_datapath *dp, int ifindex, struct bf_error *err);
 /* ifindexes that are attached, those under another version's programs too; *out is malloc'ed. */
 int bf_datapath_attached(struct bf_datapath *dp, int **out, size_t *n);
+bool bf_datapath_is_attached(struct bf_datapath *dp, int ifindex);
+/* Whether both hooks are on the interface and the kernel side knows it as this endpoint; -errno with err. */
+int bf_datapath_verify(struct bf_datapath *dp, int ifindex, const struct bpfast_endpoint *endpoint,
+		       struct bf_error *err);
 /* Somebody else's program runs before ours on this device: its name, or "". Returns 0. */
 int bf_datapath_precedes(struct bf_datapath *dp, int ifindex, char *name, size_t size);
 
@@ -58,12 +74,24 @@ struct bpfast_control *bf_datapath_control(struct bf_datapath *dp);
 /* Sum over CPUs. */
 int bf_datapath_metrics(struct bf_datapath *dp, struct bpfast_metrics *out);
 
+/* What the endpoint on a slot has of the flow table. */
+struct bf_endpoint_flows {
+	uint32_t used, max;
+	uint32_t refused; /* packets refused for want of more; wraps */
+};
+void bf_datapath_endpoint_flows(const struct bf_datapath *dp, uint16_t slot,
+				struct bf_endpoint_flows *out);
+
 /* Reads all records that are there, oldest first, without waiting; returns their number. */
 int bf_datapath_events(struct bf_datapath *dp, void (*fn)(void *arg, const struct bpfast_event *ev),
 		       void *arg);
 
 /* An epoll fd that becomes readable when the kernel side wakes us; or -errno. Owned by dp. */
 int bf_datapath_events_fd(struct bf_datapath *dp);
+/* The map in which shield tells the programs of pods of handshakes: include/bpfast/vouch.h. */
+int bf_datapath_vouch_fd(const struct bf_datapath *dp);
+/* The program that looks at what a pod sends. */
+int bf_datapath_from_pod_fd(const struct bf_datapath *dp);
 
 /* --- trial.c: the same programs on packets in hand, for `bpfast replay` --- */
 
@@ -96,17 +124,30 @@ struct bf_trial {
 /* Runs one frame; after bf_trial_enter() only. -EINVAL: the kernel does not take this frame. */
 int bf_trial_run(struct bf_datapath *dp, struct bf_trial *trial);
 
+/* What came over from other versions' tables. */
+struct bf_carried {
+	uint32_t flows; /* that go on */
+	uint32_t
+		heads; /* of these, in the middle of a request head: they end at their next packet */
+	uint32_t lost; /* could not be carried over: they end too, once */
+	uint32_t waited_ms; /* the longest that an endpoint's TCP had to wait */
+};
+
 struct bf_datapath_status {
 	const char *hook; /* "tcx" or "clsact" */
 	const char *hook_why; /* why not the better one, or "" */
 	uint32_t flows_used, flows_max;
+	uint32_t flows_per_endpoint; /* that one endpoint may have */
+	uint32_t flows_most; /* that one endpoint has */
+	uint32_t endpoints_full; /* endpoints that have as many as they may */
 	uint32_t endpoints_used, endpoints_max;
 	uint32_t arena_used, arena_bytes; /* used: by the image in force */
 	uint32_t chunks_used, chunks_max; /* of the retention pool, BPFAST_CHUNK_BYTES each */
 	uint32_t generation, oldest_generation;
 	/* Still guarded by programs of another version, under the policy they had, until
-	 * they are attached anew; their flows are not carried over. */
+	 * they are taken over. */
 	uint32_t endpoints_other_layout;
+	struct bf_carried carried; /* since bf_datapath_open() */
 };
 int bf_datapath_status(struct bf_datapath *dp, struct bf_datapath_status *out);
 

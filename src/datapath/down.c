@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Takes everything away again. */
 #include "datapath/internal.h"
+#include "datapath/shield/shield.h"
 
 #include <bpf/libbpf.h>
 #include <errno.h>
@@ -54,8 +55,6 @@ static int down_layout(void *arg, const char *pin_dir, const char *layout)
 
 int bf_datapath_down(const char *pin_dir, struct bf_error *err)
 {
-	struct failure f = {.pin_dir = pin_dir};
-	struct if_nameindex *devices;
 	int ret;
 
 	if (strlen(pin_dir) >= BF_PATH / 2)
@@ -68,6 +67,16 @@ int bf_datapath_down(const char *pin_dir, struct bf_error *err)
 			      "%s does not lie on a BPF file system: it is no pin directory",
 			      pin_dir);
 	libbpf_set_print(quiet);
+	ret = bf_shield_down(pin_dir, err);
+	return ret ? ret : bf_pins_down(pin_dir, err);
+}
+
+int bf_pins_down(const char *pin_dir, struct bf_error *err)
+{
+	struct failure f = {.pin_dir = pin_dir};
+	struct if_nameindex *devices;
+	int ret;
+
 	/* The links first, for their devices may be gone; then whatever any device holds. */
 	bf_pins_each(pin_dir, down_layout, &f);
 	devices = if_nameindex();

@@ -96,7 +96,7 @@ static int tcx_ensure_one(struct bf_datapath *dp, int ifindex, enum bf_dir dir)
 		return ret;
 	}
 
-	fd = bf_tcx_link_create(dp->prog[dir], ifindex, dir);
+	fd = bf_tcx_link_create(dp->prog[dir], ifindex, dir, dp->after[dir]);
 	if (fd < 0)
 		return fd;
 	bf_step("link created");
@@ -154,7 +154,7 @@ static int tcx_ensure(struct bf_datapath *dp, int ifindex, struct bf_error *err)
 	int made[BF_DIRS] = {0};
 
 	for (int dir = 0; dir < BF_DIRS; dir++) {
-		int ret = tcx_ensure_one(dp, ifindex, dir);
+		int ret = dp->without & 1u << dir ? 0 : tcx_ensure_one(dp, ifindex, dir);
 
 		if (ret < 0) {
 			while (dir-- > 0)
@@ -230,8 +230,9 @@ static int tc_take(int ifindex, enum bf_dir dir, const struct bf_tc_filter *filt
 /* 1: a new filter was made; 0: there was one, and it runs our program now; -errno. */
 static int tc_ensure_one(struct bf_datapath *dp, int ifindex, enum bf_dir dir, uint32_t handle)
 {
+	uint32_t after = dp->after[dir] ? bf_prog_id(dp->after[dir]) : 0;
 	struct bf_tc_filter ours, *list = NULL;
-	int ret = tc_find(dp->pin_dir, ifindex, dir, &ours), n;
+	int ret = tc_find(dp->pin_dir, ifindex, dir, &ours), n, first = 1;
 
 	if (ret < 0)
 		return ret;
@@ -240,6 +241,9 @@ static int tc_ensure_one(struct bf_datapath *dp, int ifindex, enum bf_dir dir, u
 			       ? 0
 			       : tc_put(dp, ifindex, dir, ours.handle, ours.priority, true);
 	n = bf_tc_filters(ifindex, dir, &list);
+	for (int i = 0; after && i < n; i++)
+		if (list[i].prog_id == after)
+			first = list[i].priority + 1;
 	free(list);
 	if (n < 0)
 		return n;
@@ -248,7 +252,8 @@ static int tc_ensure_one(struct bf_datapath *dp, int ifindex, enum bf_dir dir, u
 	 * or protocol refuses with EINVAL; each filter there is can spoil but one.
 	 */
 	ret = -EINVAL;
-	for (int priority = 1; ret == -EINVAL && priority <= n + 1 && priority < 65536; priority++)
+	for (int priority = first; ret == -EINVAL && priority <= first + n && priority < 65536;
+	     priority++)
 		ret = tc_put(dp, ifindex, dir, handle, (uint32_t)priority, false);
 	return ret ? ret : 1;
 }
@@ -404,6 +409,8 @@ static int tc_ensure(struct bf_datapath *dp, int ifindex, struct bf_error *err)
 	if (ret)
 		return ret;
 	for (int dir = 0; dir < BF_DIRS; dir++) {
+		if (dp->without & 1u << dir)
+			continue;
 		ret = tc_ensure_one(dp, ifindex, dir, handle);
 		if (ret < 0) {
 			/* Nothing half-attached: what was not there before goes again. */

@@ -26,6 +26,8 @@ enum bf_map {
 	BF_MAP_FREE,
 	BF_MAP_POOL,
 	BF_MAP_HELD,
+	BF_MAP_QUOTA,
+	BF_MAP_VOUCH,
 	BF_MAPS,
 };
 
@@ -40,15 +42,22 @@ struct bf_datapath {
 	int map[BF_MAPS]; /* fds */
 	int prog[BF_DIRS]; /* fds */
 	uint32_t prog_id[BF_DIRS];
+	int after[BF_DIRS]; /* 0, or a program (fd): where a device has it, ours comes after it */
+	unsigned int
+		without; /* 1 << enum bf_dir: a hook that is not wanted; shield needs but one */
 	bool tcx;
 	const char *hook_why;
 	uint8_t *arena; /* mapped whole */
 	size_t arena_map_bytes;
 	uint32_t arena_bytes;
 	struct bpfast_control *control; /* mapped */
+	struct bpfast_quota *quota; /* mapped: one for each slot */
 	uint32_t flows_max;
 	uint32_t chunks_max; /* of the retention pool */
 	int grace_outer, grace_inner; /* a map of maps and a map for it */
+	void *note; /* this layout's, for another: see note.h */
+	size_t note_bytes;
+	struct bf_carried carried; /* by this process */
 	struct ring_buffer *ring;
 	void (*event_fn)(void *arg, const struct bpfast_event *ev);
 	void *event_arg;
@@ -68,6 +77,14 @@ extern const char *const bf_prog_pin[BF_DIRS];
 int bf_load(struct bf_datapath *dp, const struct bf_datapath_options *options, bool *adopted,
 	    struct bf_error *err);
 
+/* --- words.c: what libbpf says --- */
+
+/* From here on, in this thread. */
+void bf_words_listen(void);
+/* The first warning, and the line of the verifier's log that tells why; "": none. */
+const char *bf_words_of_libbpf(void);
+const char *bf_words_of_verifier(void);
+
 /* --- kernel.c: what this kernel and this process can do; bpf(2) beyond libbpf 1.1 --- */
 
 /* Attach types of Linux 6.6, absent from older headers. */
@@ -76,13 +93,15 @@ int bf_load(struct bf_datapath *dp, const struct bf_datapath_options *options, b
 
 int bf_kernel_check(struct bf_error *err);
 bool bf_kernel_has_tcx(void);
-/* A new link at the head of the chain: its fd, or -errno. */
-int bf_tcx_link_create(int prog_fd, int ifindex, enum bf_dir dir);
+/* A new link at the head of the chain, or, with after_fd, behind that program where the device has it: its fd, or -errno. */
+int bf_tcx_link_create(int prog_fd, int ifindex, enum bf_dir dir, int after_fd);
 /* The program ids on a device in the order in which they run: their number, or -errno. */
 int bf_tcx_query(int ifindex, enum bf_dir dir, uint32_t *ids, uint32_t max);
 /* Of a TCX link: the device it is on; 0: the device is gone. -errno: not a TCX link. */
 int bf_tcx_link_info(int link_fd, uint32_t *ifindex, enum bf_dir *dir, uint32_t *prog_id);
 uint32_t bf_prog_id(int prog_fd); /* 0: none */
+/* Another fd of the same in place of *to (-1: none yet); programs that we start do not get it. */
+int bf_keep_fd(int *to, int fd);
 /* Waits until no program that ran at the time of the call runs any more. */
 int bf_grace(struct bf_datapath *dp);
 int bf_grace_init(struct bf_datapath *dp);
@@ -102,6 +121,14 @@ bool bf_pins_on_bpffs(const char *path);
 /* "PIN_DIR/LAYOUT/SUB[/NAME]"; -ENAMETOOLONG. */
 int bf_pins_path(char *out, const char *pin_dir, const char *layout, const char *sub,
 		 const char *name);
+/* What is pinned there: its fd, or -errno. */
+int bf_pins_open(const char *pin_dir, const char *layout, const char *sub, const char *name);
+int bf_pins_put(int fd, const char *pin_dir, const char *layout, const char *sub, const char *name);
+/* A layout is built under another name, anew, and gets its own once all its maps are there. */
+int bf_pins_begin(const char *pin_dir, const char *as);
+int bf_pins_finish(const char *pin_dir, const char *as, const char *layout);
+/* Unpins a layout's programs but those of these numbers. */
+void bf_pins_keep_progs(const char *pin_dir, const char *layout, const uint32_t *id, size_t n);
 /* Calls fn for each name in a directory, until it returns non-zero; a missing directory is empty. */
 int bf_pins_each(const char *dir, int (*fn)(void *arg, const char *dir, const char *name),
 		 void *arg);
@@ -140,6 +167,11 @@ int bf_hooks_remove(const char *pin_dir, int ifindex);
 /* How many of a device's two hooks are ours, under whatever layout. */
 int bf_hooks_count(const char *pin_dir, int ifindex);
 
+/* --- down.c --- */
+
+/* Removes all hooks known by the layouts under a directory, and the directory. */
+int bf_pins_down(const char *pin_dir, struct bf_error *err);
+
 /* --- layouts.c: other layouts under the same pin directory --- */
 
 /* Calls fn for each endpoint in their tables, until it returns non-zero. */
@@ -149,6 +181,10 @@ int bf_layouts_each(const struct bf_datapath *dp,
 void bf_layouts_clean(struct bf_datapath *dp);
 /* Endpoints that only their programs guard. */
 uint32_t bf_layouts_endpoints(struct bf_datapath *dp);
+/* Takes an endpoint out of their tables. */
+void bf_layouts_drop(const struct bf_datapath *dp, uint32_t ifindex);
+bool bf_layout_is_other(const struct bf_datapath *dp, const char *layout);
+/* The same as bf_layouts_drop(), and removes those that guard nobody then. */
 void bf_layouts_forget(struct bf_datapath *dp, uint32_t ifindex);
 
 /* --- arena.c --- */
@@ -161,6 +197,29 @@ const struct bpfast_arena_image *bf_arena_current(const struct bf_datapath *dp);
 
 /* Removes what belongs to an endpoint's slot from the flow and fragment tables. */
 int bf_flows_remove(struct bf_datapath *dp, uint16_t slot);
+/* Only those of inspected connections, with all that they have kept. */
+int bf_flows_remove_inspected(struct bf_datapath *dp, uint16_t slot);
+/* Removes what belongs to all others: kept[slot], UINT16_MAX + 1 of them. */
+int bf_flows_keep(struct bf_datapath *dp, const bool *kept);
+/* Calls fn for batches of keys and values until all were seen. The map may change meanwhile. */
+int bf_map_walk(int map_fd, size_t key_size, size_t value_size,
+		int (*fn)(void *arg, int map_fd, const uint8_t *keys, const uint8_t *values,
+			  uint32_t n),
+		void *arg);
+
+/* Flows in the table by slot; n has room for BPFAST_ENDPOINTS_MAX. */
+int bf_flows_by_slot(const struct bf_datapath *dp, uint32_t *n);
+
+/* --- quota.c: how much of the flow table each endpoint has --- */
+
+/* One flow of the slot was taken out of the table. */
+void bf_quota_give(struct bf_datapath *dp, uint16_t slot);
+/* The slot has no flow any more, and no program makes one. */
+int bf_quota_clear(struct bf_datapath *dp, uint16_t slot);
+/* Counts anew what an agent that was killed, or somebody else, took out without telling. Programs
+ * may run meanwhile. */
+int bf_quota_recount(struct bf_datapath *dp);
+void bf_quota_status(const struct bf_datapath *dp, struct bf_datapath_status *out);
 
 /* --- chunks.c --- */
 
@@ -168,6 +227,19 @@ int bf_flows_remove(struct bf_datapath *dp, uint16_t slot);
 int bf_chunks_used(const struct bf_datapath *dp, uint32_t *out);
 /* Gives back what an endpoint's flows held; they are removed, and no program runs for them. */
 int bf_chunks_remove(const struct bf_datapath *dp, uint16_t slot);
+/* The same for all slots but these. */
+int bf_chunks_keep(const struct bf_datapath *dp, const bool *kept);
 int bf_map_count(int map_fd, size_t key_size, size_t value_size, uint32_t *count);
+/* The sum over CPUs of an element of a per-CPU array whose value is `size` bytes of __u64 counters. */
+int bf_map_sum(int map_fd, uint32_t index, void *out, size_t size);
+
+/* One step of FNV-1a, 32 bits, for names of layouts; the first h is BF_HASH_FIRST. */
+#define BF_HASH_FIRST 2166136261u
+static inline uint32_t bf_hash_mix(uint32_t h, uint32_t v)
+{
+	for (int i = 0; i < 4; i++, v >>= 8)
+		h = (h ^ (v & 0xff)) * 16777619u;
+	return h;
+}
 
 #endif

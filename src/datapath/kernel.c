@@ -5,6 +5,7 @@
 #include <bpf/bpf.h>
 #include <cap-ng.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/bpf.h>
 #include <stdio.h>
 #include <string.h>
@@ -14,6 +15,7 @@
 
 /* include/uapi/linux/bpf.h of Linux 6.6. */
 #define BF_F_BEFORE (1u << 3)
+#define BF_F_AFTER (1u << 4)
 #define BF_LINK_TYPE_TCX 11
 
 /* CAP_BPF as a number, should cap-ng be older than Linux 5.8. */
@@ -110,7 +112,7 @@ bool bf_kernel_has_tcx(void)
 	return bf_tcx_query(0, BF_FROM_POD, NULL, 0) == -ENODEV;
 }
 
-int bf_tcx_link_create(int prog_fd, int ifindex, enum bf_dir dir)
+int bf_tcx_link_create(int prog_fd, int ifindex, enum bf_dir dir, int after_fd)
 {
 	struct attr_link_create attr = {
 		.prog_fd = (uint32_t)prog_fd,
@@ -119,8 +121,19 @@ int bf_tcx_link_create(int prog_fd, int ifindex, enum bf_dir dir)
 		/* Before nothing in particular: before all. */
 		.flags = BF_F_BEFORE,
 	};
+	int ret = -ENOENT;
 
-	return sys_bpf(BPF_LINK_CREATE, &attr, sizeof(attr));
+	if (after_fd) {
+		attr.flags = BF_F_AFTER;
+		attr.relative_fd = (uint32_t)after_fd;
+		ret = sys_bpf(BPF_LINK_CREATE, &attr, sizeof(attr));
+		attr.flags = BF_F_BEFORE;
+		attr.relative_fd = 0;
+	}
+	/* It is not on the device. */
+	if (ret == -ENOENT)
+		ret = sys_bpf(BPF_LINK_CREATE, &attr, sizeof(attr));
+	return ret;
 }
 
 int bf_tcx_query(int ifindex, enum bf_dir dir, uint32_t *ids, uint32_t max)
@@ -152,6 +165,14 @@ int bf_tcx_link_info(int link_fd, uint32_t *ifindex, enum bf_dir *dir, uint32_t 
 	*dir = info.attach_type == BF_TCX_INGRESS ? BF_FROM_POD : BF_TO_POD;
 	*prog_id = info.prog_id;
 	return 0;
+}
+
+int bf_keep_fd(int *to, int fd)
+{
+	if (*to >= 0)
+		close(*to);
+	*to = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+	return *to < 0 ? -errno : 0;
 }
 
 uint32_t bf_prog_id(int prog_fd)

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Layouts other than ours under the same pin directory: of an earlier version,
+ * Layouts other than ours under the same pin directory: of another version,
  * or half gone. Their programs go on guarding their endpoints, under the policy
- * they had, until each endpoint is attached anew; then they are removed.
+ * they had, until each endpoint has come to ours (carry.c); then they are removed.
  */
 #include "datapath/internal.h"
 
@@ -23,14 +23,10 @@ static int each_endpoint(const char *pin_dir, const char *layout, const struct v
 {
 	struct bpf_map_info info = {0};
 	uint32_t len = sizeof(info), key, *keys, n = 0;
-	char path[BF_PATH];
-	int fd, ret = bf_pins_path(path, pin_dir, layout, "maps", "bpfast_endp");
+	int fd = bf_pins_open(pin_dir, layout, "maps", "bpfast_endp"), ret = 0;
 
-	if (ret)
-		return ret;
-	fd = bpf_obj_get(path);
 	if (fd < 0)
-		return -errno;
+		return fd;
 	keys = calloc(BPFAST_ENDPOINTS_MAX, sizeof(*keys));
 	if (!keys)
 		ret = -ENOMEM;
@@ -47,7 +43,7 @@ static int each_endpoint(const char *pin_dir, const char *layout, const struct v
 	return ret;
 }
 
-static bool is_other(const struct bf_datapath *dp, const char *layout)
+bool bf_layout_is_other(const struct bf_datapath *dp, const char *layout)
 {
 	return strcmp(layout, dp->layout) && strcmp(layout, BF_QDISC_DIR);
 }
@@ -55,7 +51,7 @@ static bool is_other(const struct bf_datapath *dp, const char *layout)
 static int visit_layout(void *arg, const char *pin_dir, const char *layout)
 {
 	const struct visit *v = arg;
-	int ret = is_other(v->dp, layout) ? each_endpoint(pin_dir, layout, v) : 0;
+	int ret = bf_layout_is_other(v->dp, layout) ? each_endpoint(pin_dir, layout, v) : 0;
 
 	return ret == -ENOENT ? 0 : ret;
 }
@@ -72,7 +68,9 @@ static bool is_ours(const struct bf_datapath *dp, uint32_t ifindex)
 {
 	struct bpfast_endpoint endpoint;
 
-	return bpf_map_lookup_elem(dp->map[BF_MAP_ENDP], &ifindex, &endpoint) == 0;
+	/* One that is on its way to us needs the table that its flows are in. */
+	return bpf_map_lookup_elem(dp->map[BF_MAP_ENDP], &ifindex, &endpoint) == 0 &&
+	       !(endpoint.flags & BPFAST_EPF_CARRYING);
 }
 
 /* An endpoint that only the other layout guards. */
@@ -90,7 +88,7 @@ static int clean(void *arg, const char *pin_dir, const char *layout)
 	char path[BF_PATH];
 
 	/* Without its endpoint table nobody knows what it guards: it stays until bpfast down. */
-	if (is_other(arg, layout) && each_endpoint(pin_dir, layout, &v) == 0 &&
+	if (bf_layout_is_other(arg, layout) && each_endpoint(pin_dir, layout, &v) == 0 &&
 	    bf_pins_path(path, pin_dir, layout, NULL, NULL) == 0)
 		bf_pins_remove(path);
 	return 0;
@@ -129,8 +127,13 @@ static int forget(void *arg, int endp_fd, uint32_t ifindex)
 	return 0;
 }
 
-void bf_layouts_forget(struct bf_datapath *dp, uint32_t ifindex)
+void bf_layouts_drop(const struct bf_datapath *dp, uint32_t ifindex)
 {
 	bf_layouts_each(dp, forget, &ifindex);
+}
+
+void bf_layouts_forget(struct bf_datapath *dp, uint32_t ifindex)
+{
+	bf_layouts_drop(dp, ifindex);
 	bf_layouts_clean(dp);
 }

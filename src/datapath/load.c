@@ -6,14 +6,13 @@
 #include <bpf/btf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "bpfast/image.h"
+#include "datapath/note.h"
 #include "pod.skel.h"
 
 /* Raise it when something in a map gets another meaning under the same name and size. */
@@ -32,47 +31,10 @@ const char *const bf_map_name[BF_MAPS] = {
 	[BF_MAP_METRICS] = "bpfast_metrics", [BF_MAP_SWEEP] = "bpfast_sweep",
 	[BF_MAP_CHUNK] = "bpfast_chunk",     [BF_MAP_FREE] = "bpfast_free",
 	[BF_MAP_POOL] = "bpfast_pool",	     [BF_MAP_HELD] = "bpfast_held",
+	[BF_MAP_QUOTA] = "bpfast_quota",     [BF_MAP_VOUCH] = "bpfast_vouch",
 };
 
 const char *const bf_prog_pin[BF_DIRS] = {"from", "to"};
-
-/* --- libbpf's words, for the sentence that tells of a failure --- */
-
-static _Thread_local char libbpf_said[160]; /* the first: what follows are its consequences */
-static _Thread_local char verifier_said[200]; /* its last line before the statistics */
-
-/* The line of the verifier's log that tells why; the log is cut to it in place. */
-static char *verifier_line(char *log)
-{
-	char *end = strstr(log, "\nprocessed ");
-
-	if (!end)
-		end = strstr(log, "\n-- END PROG LOAD LOG");
-	if (!end)
-		return log;
-	*end = '\0';
-	end = strrchr(log, '\n');
-	return end ? end + 1 : log;
-}
-
-static int keep_words(enum libbpf_print_level level, const char *fmt, va_list ap)
-{
-	char *text;
-
-	if (level != LIBBPF_WARN || vasprintf(&text, fmt, ap) < 0)
-		return 0;
-	if (strstr(text, "BEGIN PROG LOAD LOG")) {
-		snprintf(verifier_said, sizeof(verifier_said), "%s", verifier_line(text));
-	} else if (!libbpf_said[0]) {
-		text[strcspn(text, "\n")] = '\0';
-		snprintf(libbpf_said, sizeof(libbpf_said), "%s", text);
-	}
-	/* For whoever mends the programs: the whole story. */
-	if (getenv("BPFAST_LIBBPF_LOG"))
-		fputs(text, stderr);
-	free(text);
-	return 0;
-}
 
 static struct bpf_map *skel_map(struct pod_bpf *skel, enum bf_map m)
 {
@@ -81,18 +43,10 @@ static struct bpf_map *skel_map(struct pod_bpf *skel, enum bf_map m)
 
 /* --- the layout --- */
 
-static uint32_t mix(uint32_t h, uint32_t v)
-{
-	/* FNV-1a, 32 bits. */
-	for (int i = 0; i < 4; i++, v >>= 8)
-		h = (h ^ (v & 0xff)) * 16777619u;
-	return h;
-}
-
 static uint32_t mix_text(uint32_t h, const char *s)
 {
 	while (*s)
-		h = mix(h, (uint8_t)*s++);
+		h = bf_hash_mix(h, (uint8_t)*s++);
 	return h;
 }
 
@@ -105,11 +59,12 @@ static uint32_t mix_type(uint32_t h, const struct btf *btf, uint32_t id, int dep
 		t = btf__type_by_id(btf, t->type);
 	if (!t || depth > 16)
 		return h;
-	h = mix(h, btf_kind(t));
+	h = bf_hash_mix(h, btf_kind(t));
 	if (btf_is_array(t))
-		return mix_type(mix(h, btf_array(t)->nelems), btf, btf_array(t)->type, depth + 1);
+		return mix_type(bf_hash_mix(h, btf_array(t)->nelems), btf, btf_array(t)->type,
+				depth + 1);
 	if (btf_is_int(t) || btf_is_any_enum(t) || btf_is_composite(t))
-		h = mix(h, t->size);
+		h = bf_hash_mix(h, t->size);
 	if (!btf_is_composite(t))
 		return h;
 	/* The kernel's own types are opaque here. */
@@ -118,7 +73,7 @@ static uint32_t mix_type(uint32_t h, const struct btf *btf, uint32_t id, int dep
 	for (uint32_t i = 0; i < btf_vlen(t); i++) {
 		const struct btf_member *m = &btf_members(t)[i];
 
-		h = mix_text(mix(h, m->offset), btf__name_by_offset(btf, m->name_off));
+		h = mix_text(bf_hash_mix(h, m->offset), btf__name_by_offset(btf, m->name_off));
 		h = mix_type(h, btf, m->type, depth + 1);
 	}
 	return h;
@@ -127,24 +82,48 @@ static uint32_t mix_type(uint32_t h, const struct btf *btf, uint32_t id, int dep
 static void layout_name(struct bf_datapath *dp, struct pod_bpf *skel)
 {
 	const struct btf *btf = bpf_object__btf(skel->obj);
-	uint32_t h = 2166136261u;
+	uint32_t h = BF_HASH_FIRST;
 
 	for (int m = 0; m < BF_MAPS; m++) {
 		struct bpf_map *map = skel_map(skel, m);
 
-		h = mix(h, bpf_map__type(map));
-		h = mix(h, bpf_map__map_flags(map));
-		h = mix(h, bpf_map__key_size(map));
+		h = bf_hash_mix(h, bpf_map__type(map));
+		h = bf_hash_mix(h, bpf_map__map_flags(map));
+		h = bf_hash_mix(h, bpf_map__key_size(map));
 		if (m != BF_MAP_ARENA) /* the user chooses its size */
-			h = mix(h, bpf_map__value_size(map));
+			h = bf_hash_mix(h, bpf_map__value_size(map));
 		h = mix_type(h, btf, bpf_map__btf_key_type_id(map), 0);
 		h = mix_type(h, btf, bpf_map__btf_value_type_id(map), 0);
 	}
-	h = mix(h, BPFAST_IMAGE_VERSION);
-	h = mix(h, sizeof(struct bpfast_image));
-	h = mix(h, sizeof(struct bpfast_image_ruleset));
-	h = mix(h, BPFAST_R_COUNT);
+	h = bf_hash_mix(h, BPFAST_IMAGE_VERSION);
+	h = bf_hash_mix(h, sizeof(struct bpfast_image));
+	h = bf_hash_mix(h, sizeof(struct bpfast_image_ruleset));
+	h = bf_hash_mix(h, BPFAST_R_COUNT);
+	h = bf_hash_mix(h, BPFAST_FLOW_MEANING);
+	h = bf_hash_mix(h, BPFAST_STREAM_MEANING);
 	snprintf(dp->layout, sizeof(dp->layout), "v%d-%08x", LAYOUT_VERSION, h);
+}
+
+/* What another version has to know of ours, to carry flows over. */
+static int make_note(struct bf_datapath *dp, struct pod_bpf *skel)
+{
+	const struct bf_note note = {
+		.flow_meaning = BPFAST_FLOW_MEANING,
+		.stream_meaning = BPFAST_STREAM_MEANING,
+		.endpoint = bpf_map__btf_value_type_id(skel->maps.bpfast_endp),
+		.flow_key = bpf_map__btf_key_type_id(skel->maps.bpfast_flow),
+		.flow = bpf_map__btf_value_type_id(skel->maps.bpfast_flow),
+		.chunk = bpf_map__btf_value_type_id(skel->maps.bpfast_chunk),
+	};
+	struct bf_blob blob;
+	int ret = bf_note_make(&blob, bpf_object__btf(skel->obj), &note);
+
+	if (ret)
+		return ret;
+	free(dp->note);
+	dp->note = blob.data;
+	dp->note_bytes = blob.size;
+	return 0;
 }
 
 /* The object's own bytes: programs of the same build need no second verification. */
@@ -177,12 +156,9 @@ static int reuse_maps(struct bf_datapath *dp, struct pod_bpf *skel)
 		struct bpf_map_info info = {0};
 		uint32_t len = sizeof(info);
 
-		ret = bf_pins_path(path, dp->pin_dir, dp->layout, "maps", bf_map_name[m]);
-		if (ret)
-			return ret;
-		dp->map[m] = bpf_obj_get(path);
+		dp->map[m] = bf_pins_open(dp->pin_dir, dp->layout, "maps", bf_map_name[m]);
 		if (dp->map[m] < 0)
-			return errno == ENOENT ? -EUCLEAN : -errno;
+			return dp->map[m] == -ENOENT ? -EUCLEAN : dp->map[m];
 		ret = bpf_obj_get_info_by_fd(dp->map[m], &info, &len) < 0 ? -errno : 0;
 		if (!ret &&
 		    (info.type != bpf_map__type(map) || info.key_size != bpf_map__key_size(map) ||
@@ -264,21 +240,13 @@ static bool reuse_progs(struct bf_datapath *dp)
 	    bf_pins_each(path, find_prog, &p))
 		return false;
 	for (int d = 0; d < BF_DIRS; d++) {
-		if (p.n[d] != 1 || bf_pins_path(path, dp->pin_dir, dp->layout, "progs", p.name[d]))
+		if (p.n[d] != 1)
 			return false;
-		dp->prog[d] = bpf_obj_get(path);
+		dp->prog[d] = bf_pins_open(dp->pin_dir, dp->layout, "progs", p.name[d]);
 		if (dp->prog[d] < 0)
 			return false;
 	}
 	return true;
-}
-
-static int keep_fd(int *to, int fd)
-{
-	if (*to >= 0)
-		close(*to);
-	*to = fcntl(fd, F_DUPFD_CLOEXEC, 3);
-	return *to < 0 ? -errno : 0;
 }
 
 static int load_progs(struct bf_datapath *dp, struct pod_bpf *skel, struct bf_error *err)
@@ -292,17 +260,18 @@ static int load_progs(struct bf_datapath *dp, struct pod_bpf *skel, struct bf_er
 			err, ret,
 			"the kernel refused the BPF programs: %s; are CAP_BPF, CAP_PERFMON and "
 			"CAP_NET_ADMIN there? (%s)",
-			strerror(-ret), libbpf_said);
+			strerror(-ret), bf_words_of_libbpf());
 	if (ret)
 		return bf_err(err, ret, "the kernel refused the BPF programs: %s (%s%s%s)",
-			      strerror(-ret), libbpf_said, verifier_said[0] ? ": " : "",
-			      verifier_said);
+			      strerror(-ret), bf_words_of_libbpf(),
+			      *bf_words_of_verifier() ? ": " : "", bf_words_of_verifier());
 	for (int m = 0; !ret && m < BF_MAPS; m++)
-		ret = keep_fd(&dp->map[m], bpf_map__fd(skel_map(skel, m)));
+		ret = bf_keep_fd(&dp->map[m], bpf_map__fd(skel_map(skel, m)));
 	if (!ret)
-		ret = keep_fd(&dp->prog[BF_FROM_POD], bpf_program__fd(skel->progs.bpfast_from_pod));
+		ret = bf_keep_fd(&dp->prog[BF_FROM_POD],
+				 bpf_program__fd(skel->progs.bpfast_from_pod));
 	if (!ret)
-		ret = keep_fd(&dp->prog[BF_TO_POD], bpf_program__fd(skel->progs.bpfast_to_pod));
+		ret = bf_keep_fd(&dp->prog[BF_TO_POD], bpf_program__fd(skel->progs.bpfast_to_pod));
 	return ret ? bf_err(err, ret, "cannot keep the maps: %s", strerror(-ret)) : 0;
 }
 
@@ -334,6 +303,9 @@ static int load(struct bf_datapath *dp, struct pod_bpf **skel,
 
 	layout_name(dp, *skel);
 	build_name(dp);
+	ret = make_note(dp, *skel);
+	if (ret)
+		return bf_err(err, ret, "cannot describe the maps: %s", strerror(-ret));
 	/* Without a pin directory there is nothing to take over. */
 	ret = *dp->pin_dir ? reuse_maps(dp, *skel) : -ENOENT;
 	*adopted = ret == 0;
@@ -345,7 +317,8 @@ static int load(struct bf_datapath *dp, struct pod_bpf **skel,
 		pod_bpf__destroy(*skel);
 		*skel = pod_bpf__open();
 		if (!*skel)
-			return bf_err(err, -errno, "cannot open the BPF object: %s", libbpf_said);
+			return bf_err(err, -errno, "cannot open the BPF object: %s",
+				      bf_words_of_libbpf());
 	} else if (ret && ret != -ENOENT) {
 		return bf_err(err, ret, "cannot use the maps pinned under %s/%s: %s", dp->pin_dir,
 			      dp->layout, strerror(-ret));
@@ -368,11 +341,10 @@ int bf_load(struct bf_datapath *dp, const struct bf_datapath_options *options, b
 	struct pod_bpf *skel;
 	int ret;
 
-	libbpf_said[0] = verifier_said[0] = '\0';
-	libbpf_set_print(keep_words);
+	bf_words_listen();
 	skel = pod_bpf__open();
 	if (!skel)
-		return bf_err(err, -errno, "cannot open the BPF object: %s", libbpf_said);
+		return bf_err(err, -errno, "cannot open the BPF object: %s", bf_words_of_libbpf());
 	ret = load(dp, &skel, options, adopted, err);
 	pod_bpf__destroy(skel);
 	for (int d = 0; !ret && d < BF_DIRS; d++) {

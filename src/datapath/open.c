@@ -14,8 +14,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "datapath/note.h"
+
 /* Where a layout is built before it gets its name. */
 #define UNFINISHED "unfinished"
+
+#define QUOTA_BYTES (BPFAST_ENDPOINTS_MAX * sizeof(struct bpfast_quota))
 
 static int map_memory(struct bf_datapath *dp, struct bf_error *err)
 {
@@ -32,35 +36,27 @@ static int map_memory(struct bf_datapath *dp, struct bf_error *err)
 	if (p == MAP_FAILED)
 		return bf_err(err, -errno, "cannot map the control block: %s", strerror(errno));
 	dp->control = p;
+	p = mmap(NULL, QUOTA_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, dp->map[BF_MAP_QUOTA], 0);
+	if (p == MAP_FAILED)
+		return bf_err(err, -errno, "cannot map the flows' counts: %s", strerror(errno));
+	dp->quota = p;
 	return 0;
 }
 
 /* Makes pins of the fresh maps; they appear under their name all at once. */
 static int pin_maps(struct bf_datapath *dp)
 {
-	static const char *const sub[] = {NULL, "maps", "progs", "links"};
-	char path[BF_PATH], to[BF_PATH];
-	int ret = bf_pins_path(path, dp->pin_dir, UNFINISHED, NULL, NULL);
+	const struct bf_blob note = {dp->note, dp->note_bytes};
+	int ret = bf_pins_begin(dp->pin_dir, UNFINISHED);
 
-	if (!ret)
-		ret = bf_pins_remove(path);
-	for (size_t i = 0; !ret && i < sizeof(sub) / sizeof(sub[0]); i++) {
-		ret = bf_pins_path(path, dp->pin_dir, UNFINISHED, sub[i], NULL);
-		if (!ret && mkdir(path, 0700) < 0)
-			ret = -errno;
-	}
 	for (int m = 0; !ret && m < BF_MAPS; m++) {
-		ret = bf_pins_path(path, dp->pin_dir, UNFINISHED, "maps", bf_map_name[m]);
-		if (!ret && bpf_obj_pin(dp->map[m], path) < 0)
-			ret = -errno;
+		ret = bf_pins_put(dp->map[m], dp->pin_dir, UNFINISHED, "maps", bf_map_name[m]);
 		bf_step("map pinned");
 	}
 	if (!ret)
-		ret = bf_pins_path(path, dp->pin_dir, UNFINISHED, NULL, NULL);
+		ret = bf_note_pin(&note, dp->pin_dir, UNFINISHED);
 	if (!ret)
-		ret = bf_pins_path(to, dp->pin_dir, dp->layout, NULL, NULL);
-	if (!ret && rename(path, to) < 0)
-		ret = -errno;
+		ret = bf_pins_finish(dp->pin_dir, UNFINISHED, dp->layout);
 	bf_step("layout in place");
 	return ret;
 }
@@ -77,37 +73,28 @@ static void set_defaults(const struct bf_datapath *dp)
 	control->denied_s = 120;
 }
 
+static void set_share(const struct bf_datapath *dp, const struct bf_datapath_options *options)
+{
+	uint32_t share = options->flows_per_endpoint;
+
+	dp->control->flows_share = share ? share : dp->flows_max / BPFAST_FLOWS_SHARE;
+}
+
 /* --- programs and hooks --- */
 
 static int pin_progs(struct bf_datapath *dp)
 {
-	char path[BF_PATH], name[32];
+	char name[32];
 
 	for (int dir = 0; dir < BF_DIRS; dir++) {
 		int ret;
 
 		snprintf(name, sizeof(name), "%s_%u", bf_prog_pin[dir], dp->prog_id[dir]);
-		ret = bf_pins_path(path, dp->pin_dir, dp->layout, "progs", name);
+		ret = bf_pins_put(dp->prog[dir], dp->pin_dir, dp->layout, "progs", name);
 		if (ret)
 			return ret;
-		if (bpf_obj_pin(dp->prog[dir], path) < 0)
-			return -errno;
 		bf_step("program pinned");
 	}
-	return 0;
-}
-
-static int unpin_old_prog(void *arg, const char *dir, const char *name)
-{
-	const struct bf_datapath *dp = arg;
-	const char *id = strchr(name, '_');
-	char path[BF_PATH];
-	uint32_t n = id ? (uint32_t)strtoul(id + 1, NULL, 10) : 0;
-
-	if (n == dp->prog_id[BF_FROM_POD] || n == dp->prog_id[BF_TO_POD])
-		return 0;
-	if (snprintf(path, sizeof(path), "%s/%s", dir, name) < (int)sizeof(path))
-		unlink(path);
 	return 0;
 }
 
@@ -182,8 +169,7 @@ static int start(struct bf_datapath *dp, struct bf_error *err)
 		return ret;
 	if (!bf_pins_path(path, dp->pin_dir, dp->layout, "links", NULL))
 		bf_pins_each(path, drop_orphan, dp);
-	if (!bf_pins_path(path, dp->pin_dir, dp->layout, "progs", NULL))
-		bf_pins_each(path, unpin_old_prog, dp);
+	bf_pins_keep_progs(dp->pin_dir, dp->layout, dp->prog_id, BF_DIRS);
 	bf_layouts_clean(dp);
 	ret = mark_build(dp, true);
 	return ret ? bf_err(err, ret, "cannot mark the build under %s: %s", dp->pin_dir,
@@ -225,6 +211,7 @@ static int open_locked(struct bf_datapath *dp, const struct bf_datapath_options 
 		ret = map_memory(dp, err);
 	if (ret)
 		return ret;
+	set_share(dp, options);
 	if (*adopted) {
 		ret = bf_arena_adopt(dp, err);
 	} else {
@@ -236,7 +223,14 @@ static int open_locked(struct bf_datapath *dp, const struct bf_datapath_options 
 			bf_err(err, ret, "cannot pin the maps under %s: %s", dp->pin_dir,
 			       strerror(-ret));
 	}
-	return ret ? ret : start(dp, err);
+	if (!ret)
+		ret = start(dp, err);
+	if (!ret && *adopted) {
+		ret = bf_quota_recount(dp);
+		if (ret)
+			bf_err(err, ret, "cannot count the flows: %s", strerror(-ret));
+	}
+	return ret;
 }
 
 static struct bf_datapath *new_datapath(const char *pin_dir)
@@ -305,6 +299,7 @@ int bf_datapath_open_private(const struct bf_datapath_options *options, struct b
 		ret = map_memory(dp, err);
 	if (!ret) {
 		set_defaults(dp);
+		set_share(dp, options);
 		ret = bf_arena_init(dp);
 	}
 	if (ret) {
@@ -322,6 +317,8 @@ void bf_datapath_close(struct bf_datapath *dp)
 	ring_buffer__free(dp->ring);
 	if (dp->control)
 		munmap(dp->control, sizeof(*dp->control));
+	if (dp->quota)
+		munmap(dp->quota, QUOTA_BYTES);
 	if (dp->arena)
 		munmap(dp->arena, dp->arena_map_bytes);
 	for (int m = 0; m < BF_MAPS; m++)
@@ -331,6 +328,7 @@ void bf_datapath_close(struct bf_datapath *dp)
 		if (dp->prog[d] >= 0)
 			close(dp->prog[d]);
 	bf_grace_close(dp);
+	free(dp->note);
 	if (dp->lock_fd >= 0)
 		close(dp->lock_fd);
 	free(dp);

@@ -81,6 +81,55 @@ int bf_pins_path(char *out, const char *pin_dir, const char *layout, const char 
 	return n < 0 || n >= BF_PATH ? -ENAMETOOLONG : 0;
 }
 
+int bf_pins_open(const char *pin_dir, const char *layout, const char *sub, const char *name)
+{
+	char path[BF_PATH];
+	int fd, ret = bf_pins_path(path, pin_dir, layout, sub, name);
+
+	if (ret)
+		return ret;
+	fd = bpf_obj_get(path);
+	return fd < 0 ? -errno : fd;
+}
+
+int bf_pins_put(int fd, const char *pin_dir, const char *layout, const char *sub, const char *name)
+{
+	char path[BF_PATH];
+	int ret = bf_pins_path(path, pin_dir, layout, sub, name);
+
+	if (!ret && bpf_obj_pin(fd, path) < 0)
+		ret = -errno;
+	return ret;
+}
+
+int bf_pins_begin(const char *pin_dir, const char *as)
+{
+	static const char *const sub[] = {NULL, "maps", "progs", "links"};
+	char path[BF_PATH];
+	int ret = bf_pins_path(path, pin_dir, as, NULL, NULL);
+
+	if (!ret)
+		ret = bf_pins_remove(path);
+	for (size_t i = 0; !ret && i < sizeof(sub) / sizeof(sub[0]); i++) {
+		ret = bf_pins_path(path, pin_dir, as, sub[i], NULL);
+		if (!ret && mkdir(path, 0700) < 0)
+			ret = -errno;
+	}
+	return ret;
+}
+
+int bf_pins_finish(const char *pin_dir, const char *as, const char *layout)
+{
+	char path[BF_PATH], to[BF_PATH];
+	int ret = bf_pins_path(path, pin_dir, as, NULL, NULL);
+
+	if (!ret)
+		ret = bf_pins_path(to, pin_dir, layout, NULL, NULL);
+	if (!ret && rename(path, to) < 0)
+		ret = -errno;
+	return ret;
+}
+
 int bf_pins_each(const char *dir, int (*fn)(void *arg, const char *dir, const char *name),
 		 void *arg)
 {
@@ -122,6 +171,35 @@ int bf_pins_remove(const char *dir)
 	if (ret)
 		return ret;
 	return rmdir(dir) < 0 && errno != ENOENT ? -errno : 0;
+}
+
+struct kept {
+	const uint32_t *id;
+	size_t n;
+};
+
+static int unpin_other(void *arg, const char *dir, const char *name)
+{
+	const struct kept *k = arg;
+	const char *id = strchr(name, '_');
+	uint32_t n = id ? (uint32_t)strtoul(id + 1, NULL, 10) : 0;
+	char path[BF_PATH];
+
+	for (size_t i = 0; i < k->n; i++)
+		if (n == k->id[i])
+			return 0;
+	if (snprintf(path, sizeof(path), "%s/%s", dir, name) < (int)sizeof(path))
+		unlink(path);
+	return 0;
+}
+
+void bf_pins_keep_progs(const char *pin_dir, const char *layout, const uint32_t *id, size_t n)
+{
+	struct kept k = {id, n};
+	char path[BF_PATH];
+
+	if (!bf_pins_path(path, pin_dir, layout, "progs", NULL))
+		bf_pins_each(path, unpin_other, &k);
 }
 
 /* What is_* below look for among the pins. */

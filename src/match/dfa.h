@@ -31,19 +31,36 @@ struct bf_pattern {
 struct bf_dfa_limits {
 	size_t max_states; /* of the merged automaton; default 200000 */
 	size_t max_pattern_nodes; /* of one expression, counted repeats unrolled; default 20000 */
+	bool tails; /* see struct bf_dfa */
+	/* Steps left, for this one and others: each takes away what it needed. NULL: each its own. */
+	uint64_t *work;
 };
 
-/* States are numbered 0..states-1; 0 is dead, with no pattern matched. */
+/*
+ * States are numbered 0..states-1; 0 is dead, with no pattern matched.
+ *
+ * With tails: what many patterns have in common at their ends is there once, as
+ * states from first_tail up. The edge into a tail takes a tuple of patterns along,
+ * and what a state of the tail accepts are slots of it. Within a tail edges take
+ * nothing, and nothing leads out of it but death.
+ */
 struct bf_dfa {
 	uint32_t states;
 	uint32_t start;
+	uint32_t first_tail; /* == states: there is none */
 	uint32_t classes; /* byte classes; class_of[b] < classes */
 	uint8_t class_of[256];
 	uint32_t *next; /* [states * classes] */
-	uint32_t *accept; /* [states]: set of the patterns that match when the input ends here */
+	uint32_t *take; /* likewise: tuple + 1, or 0. NULL: nothing is taken anywhere */
+	uint32_t *accept; /* [states]: what matches when the input ends here: a set */
 	uint32_t sets; /* different ones; set 0 is empty */
 	uint32_t words; /* of a bitmap: (patterns + 63) / 64 */
-	uint64_t *set; /* [sets * words]; bit p: pattern p */
+	uint64_t *set; /* [sets * words]; bit p: pattern p. NULL with tails */
+	/* The same as lists: set s is list[list_first[s]] .. list[list_first[s + 1]]. In tails a
+	 * member is the number of patterns + the slot. */
+	uint32_t *list_first, *list;
+	uint32_t tuples;
+	uint32_t *tuple_first, *tuple; /* likewise: patterns by slot */
 };
 
 /*

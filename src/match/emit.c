@@ -25,34 +25,70 @@ static uint32_t sink_state(const struct bf_dfa *dfa)
 	return 0;
 }
 
-int bf_dfa_emit(struct bf_blob *blob, const struct bf_dfa *dfa, const uint32_t *value,
+/* The table begins at a multiple of this, so that a row is in as few cache lines as can be. */
+#define TABLE_ALIGN 64u
+
+static int append_aligned(struct bf_blob *blob, size_t len, uint32_t *off)
+{
+	size_t gap = -(blob->len + sizeof(struct bpfast_image_dfa)) % TABLE_ALIGN;
+	int ret = gap ? bf_blob_append(blob, NULL, gap, off) : 0;
+
+	return ret ? ret : bf_blob_append(blob, NULL, len, off);
+}
+
+static uint32_t bits_of(size_t n)
+{
+	uint32_t bits = 1;
+
+	while (bits < 30 && n >> bits)
+		bits++;
+	return bits;
+}
+
+int bf_dfa_emit(struct bf_blob *blob, const struct bf_dfa *dfa, const struct bf_dfa_values *values,
 		uint32_t *off)
 {
-	size_t row = (size_t)dfa->classes + 1;
-	size_t entries = dfa->states * row;
+	uint32_t units = (dfa->classes + BPFAST_DFA_UNIT) / BPFAST_DFA_UNIT;
+	size_t row = (size_t)units * BPFAST_DFA_UNIT, entries = dfa->states * row;
+	uint32_t bits = bits_of((size_t)dfa->states * units - 1);
 	struct bpfast_image_dfa *image;
 	uint32_t *table;
 	int ret;
 
-	if (entries > UINT32_MAX / sizeof(*table))
+	if (entries + values->count > UINT32_MAX / sizeof(*table))
 		return -E2BIG;
-	ret = bf_blob_append(blob, NULL, sizeof(*image) + entries * sizeof(*table), off);
+	if (values->count && (uint64_t)(values->count - 1) >> (31 - bits))
+		return -EOVERFLOW;
+	ret = append_aligned(blob, sizeof(*image) + (entries + values->count) * sizeof(*table),
+			     off);
 	if (ret)
 		return ret;
 	image = (struct bpfast_image_dfa *)(blob->data + *off);
-	image->start = (uint32_t)(dfa->start * row);
+	image->start = dfa->start * units;
 	image->classes = dfa->classes;
 	image->entries = (uint32_t)entries;
+	image->bits = bits;
+	image->mask = (1u << bits) - 1;
+	image->first_tail = dfa->first_tail * units;
+	image->value_count = values->count;
 	memcpy(image->class_of, dfa->class_of, sizeof(image->class_of));
-	image->sink = (uint32_t)(sink_state(dfa) * row);
-	table = image->table;
+	image->sink = sink_state(dfa) * units;
 	for (uint32_t s = 0; s < dfa->states; s++) {
 		const uint32_t *next = dfa->next + (size_t)s * dfa->classes;
+		const uint32_t *take = dfa->take ? dfa->take + (size_t)s * dfa->classes : NULL;
 
-		*table++ = value[dfa->accept[s]];
-		for (uint32_t c = 0; c < dfa->classes; c++)
-			*table++ = (uint32_t)(next[c] * row);
+		table = image->table + s * row;
+		*table++ = values->set[dfa->accept[s]];
+		for (uint32_t c = 0; c < dfa->classes; c++) {
+			uint32_t taken = 0;
+
+			if (take && take[c])
+				taken = BPFAST_DFA_TOOK | values->first[take[c] - 1] << bits;
+			*table++ = taken | next[c] * units;
+		}
 	}
+	if (values->count)
+		memcpy(image->table + entries, values->value, values->count * sizeof(*table));
 	return 0;
 }
 
@@ -139,7 +175,7 @@ static int patterns_emit(struct bf_blob *blob, const struct bf_pattern *pattern,
 	if (value) {
 		for (uint32_t i = 0; i < dfa->sets; i++)
 			value[i] = name_value(dfa->set + i, n);
-		ret = bf_dfa_emit(blob, dfa, value, off);
+		ret = bf_dfa_emit(blob, dfa, &(struct bf_dfa_values){.set = value}, off);
 	} else {
 		ret = -ENOMEM;
 	}

@@ -5,11 +5,19 @@
 #include "match/blob.h"
 #include "match/dfa.h"
 
+/* What the states of a dfa accept with. */
+struct bf_dfa_values {
+	const uint32_t *set; /* by set; those of tails: BPFAST_DFA_TAIL | n */
+	const uint32_t *first; /* by tuple: value[first + n] */
+	const uint32_t *value;
+	uint32_t count;
+};
+
 /*
- * Appends a dfa in the kernel's form. value[i] is what a state accepts with
- * whose accept set is i. 0, -ENOMEM or -E2BIG.
+ * Appends a dfa in the kernel's form. 0, -ENOMEM, -E2BIG, or -EOVERFLOW: so many states and
+ * tuples do not fit one number; without tails they would.
  */
-int bf_dfa_emit(struct bf_blob *blob, const struct bf_dfa *dfa, const uint32_t *value,
+int bf_dfa_emit(struct bf_blob *blob, const struct bf_dfa *dfa, const struct bf_dfa_values *values,
 		uint32_t *off);
 
 /*

@@ -170,7 +170,7 @@ static void renumber(struct bf_auto *a, const uint32_t *number)
 		for (; e < last; e++) {
 			if (number[a->edges[e].target] == UINT32_MAX)
 				continue;
-			a->edges[edges].label = a->edges[e].label;
+			a->edges[edges] = a->edges[e];
 			a->edges[edges++].target = number[a->edges[e].target];
 		}
 	}
@@ -228,9 +228,10 @@ static int partition_edges(struct partition *p, const struct bf_auto *a)
 
 	if (!label)
 		return -ENOMEM;
+	/* Edges that take another tuple along do not do the same. */
 	for (uint32_t e = 0; e < edges; e++)
-		label[e] = a->edges[e].label;
-	ret = partition_by(p, edges, label, a->classes);
+		label[e] = a->edges[e].take * a->classes + a->edges[e].label;
+	ret = partition_by(p, edges, label, (a->tuples.count + 1) * a->classes);
 	free(label);
 	return ret;
 }
@@ -300,7 +301,7 @@ int bf_auto_minimise(struct bf_auto *a, bool *alive)
 	if (!ret)
 		ret = incoming_init(&in, a);
 	if (!ret)
-		ret = partition_by(&states, a->states, a->accept, a->lists);
+		ret = partition_by(&states, a->states, a->accept, a->lists.count);
 	if (!ret)
 		ret = partition_edges(&edges, a);
 	if (!ret) {

@@ -14,16 +14,17 @@
 
 #include "match/array.h"
 #include "match/emit.h"
+#include "match/tails.h"
+#include "match/words.h"
 
 /* More than bf_dfa_build()'s default: the arena's size is the real limit. */
 #define RULESET_STATES_MAX 500000
 
+/* Different sets of rules, as they will lie in the image. */
 struct set_table {
-	uint32_t words; /* of a set */
-	uint64_t *bits; /* [count * words] */
-	size_t count, cap;
-	uint32_t *table; /* open addressing, set + 1 */
-	size_t table_size;
+	uint32_t words; /* of a bitmap */
+	struct bf_words rows; /* words of 32 bits: a bitmap, or a list with its length in front */
+	uint64_t *bits; /* [words]: a set being made */
 };
 
 /* The different patterns of one field, and which rules have which. */
@@ -40,6 +41,8 @@ struct field {
 	size_t link_count, links_cap;
 	uint32_t *needs; /* [rules]: patterns of the rule, all of which must match */
 	uint64_t *always; /* [words]: rules that the field's value does not matter to */
+	bool tails; /* of rulesets with many rules */
+	bool direct; /* likewise: a set of one rule needs no number, but BPFAST_SET_ONE */
 };
 
 struct link {
@@ -52,6 +55,7 @@ struct builder {
 	struct bf_blob *blob;
 	const struct bf_http_rule *rules;
 	size_t n;
+	uint64_t *work; /* may be NULL */
 	struct set_table sets;
 	/* Names at which rules look. They belong to the rules. */
 	const char *names[BPFAST_HEADER_SLOTS];
@@ -65,53 +69,39 @@ static void set_bit(uint64_t *set, size_t bit)
 	set[bit / 64] |= (uint64_t)1 << (bit % 64);
 }
 
-static uint64_t hash_set(const uint64_t *set, uint32_t words)
+/*
+ * The number of the set t->bits. `direct`: who reads it can do with the rule itself where
+ * there is but one.
+ */
+static int intern_set(struct set_table *t, bool direct, uint32_t *id)
 {
-	uint64_t h = 1;
+	union {
+		uint16_t rule[2 * (BPFAST_SET_FEW_MAX / 2 + 2)]; /* behind their number */
+		uint32_t word[BPFAST_SET_FEW_MAX / 2 + 2];
+	} list;
+	uint32_t count = 0;
+	int ret;
 
-	for (uint32_t i = 0; i < words; i++)
-		h = bf_mix(h ^ set[i]) + 0x9e3779b97f4a7c15u;
-	return h;
-}
-
-static int grow_sets(struct set_table *t)
-{
-	size_t size = t->table_size ? t->table_size * 2 : 64;
-	uint32_t *table = calloc(size, sizeof(*table));
-
-	if (!table)
-		return -ENOMEM;
-	for (size_t s = 0; s < t->count; s++) {
-		size_t i = hash_set(t->bits + s * t->words, t->words) & (size - 1);
-
-		while (table[i])
-			i = (i + 1) & (size - 1);
-		table[i] = (uint32_t)s + 1;
+	for (uint32_t w = 0; w < t->words && count <= BPFAST_SET_FEW_MAX; w++)
+		count += (uint32_t)__builtin_popcountll(t->bits[w]);
+	if (t->words == 1 || count > BPFAST_SET_FEW_MAX) {
+		ret = bf_words_intern(&t->rows, (const uint32_t *)t->bits, t->words * 2, id);
+		return ret < 0 ? ret : 0;
 	}
-	free(t->table);
-	t->table = table;
-	t->table_size = size;
-	return 0;
-}
-
-static int intern_set(struct set_table *t, const uint64_t *set, uint32_t *id)
-{
-	size_t size = t->words * sizeof(*set), i;
-
-	if ((t->count + 1) * 2 > t->table_size && grow_sets(t))
-		return -ENOMEM;
-	for (i = hash_set(set, t->words) & (t->table_size - 1); t->table[i];
-	     i = (i + 1) & (t->table_size - 1)) {
-		*id = t->table[i] - 1;
-		if (!memcmp(t->bits + (size_t)*id * t->words, set, size))
-			return 0;
+	memset(&list, 0xff, sizeof(list));
+	list.rule[0] = 0;
+	for (uint32_t w = 0; w < t->words; w++) {
+		for (uint64_t bits = t->bits[w]; bits; bits &= bits - 1)
+			list.rule[++list.rule[0]] =
+				(uint16_t)(w * 64 + (uint32_t)__builtin_ctzll(bits));
 	}
-	if (bf_array_grow(&t->bits, &t->cap, (t->count + 1) * t->words, sizeof(*set)))
-		return -ENOMEM;
-	memcpy(t->bits + t->count * t->words, set, size);
-	*id = (uint32_t)t->count++;
-	t->table[i] = *id + 1;
-	return 0;
+	if (direct && count == 1) {
+		*id = BPFAST_SET_ONE | list.rule[1];
+		return 0;
+	}
+	/* Of an odd number of words, which no bitmap has. */
+	ret = bf_words_intern(&t->rows, list.word, (count / 2 + 1) | 1, id);
+	return ret < 0 ? ret : 0;
 }
 
 static int field_init(struct field *f, const struct builder *b, const char *what)
@@ -225,58 +215,150 @@ static void count_up(const struct field *f, size_t p, uint32_t *left)
 		left[f->links[l].rule]++;
 }
 
-/* Accept sets of patterns to interned sets of rules: value[i] for set i. */
-static int make_values(struct builder *b, struct field *f, const struct bf_dfa *dfa,
-		       uint32_t *value)
+/* The set of rules that these patterns leave possible: its number. */
+static int rules_of(struct builder *b, struct field *f, const uint32_t *patterns, size_t n,
+		    uint32_t *id)
 {
-	size_t size = b->sets.words * sizeof(uint64_t);
-	uint64_t *rules = malloc(size);
-	int ret = rules ? 0 : -ENOMEM;
+	memcpy(b->sets.bits, f->always, b->sets.words * sizeof(*f->always));
+	for (size_t i = 0; i < n; i++)
+		count_down(f, patterns[i], f->needs, b->sets.bits);
+	for (size_t i = 0; i < n; i++)
+		count_up(f, patterns[i], f->needs);
+	return intern_set(&b->sets, f->direct, id);
+}
 
-	for (uint32_t s = 0; !ret && s < dfa->sets; s++) {
-		const uint64_t *set = dfa->set + (size_t)s * dfa->words, *end = set + dfa->words;
+struct values {
+	uint32_t *set, *first, *value;
+	/* Sets of slots, by number: those up to slot k are the first upto[k]. */
+	const uint32_t **slots;
+	uint32_t *slot_count;
+	uint32_t upto[BF_TUPLE_MAX];
+	size_t count;
+};
 
-		memcpy(rules, f->always, size);
-		/* Most sets hold few patterns: needs[] is counted down, and up again. */
-		for (const uint64_t *w = set; w < end; w++) {
-			for (uint64_t bits = *w; bits; bits &= bits - 1)
-				count_down(f, (size_t)(w - set) * 64 + __builtin_ctzll(bits),
-					   f->needs, rules);
+static void values_free(struct values *v)
+{
+	free(v->set);
+	free(v->first);
+	free(v->value);
+	free(v->slots);
+	free(v->slot_count);
+}
+
+/* Numbers the sets of slots, those with the lowest last slot first: a short tuple needs no more. */
+static void number_slots(const struct field *f, const struct bf_dfa *dfa, struct values *v)
+{
+	uint32_t n = 0;
+
+	for (uint32_t slot = 0; slot < BF_TUPLE_MAX; slot++) {
+		for (uint32_t s = 0; s < dfa->sets; s++) {
+			uint32_t first = dfa->list_first[s], end = dfa->list_first[s + 1];
+
+			if (first == end || dfa->list[end - 1] != f->count + slot)
+				continue;
+			v->slots[n] = dfa->list + first;
+			v->slot_count[n] = end - first;
+			v->set[s] = BPFAST_DFA_TAIL | n++;
 		}
-		for (const uint64_t *w = set; w < end; w++) {
-			for (uint64_t bits = *w; bits; bits &= bits - 1)
-				count_up(f, (size_t)(w - set) * 64 + __builtin_ctzll(bits),
-					 f->needs);
-		}
-		ret = intern_set(&b->sets, rules, &value[s]);
+		v->upto[slot] = n;
 	}
-	free(rules);
+}
+
+/* What a tuple's slots make of each set of them. */
+static int make_tuple(struct builder *b, struct field *f, const struct bf_dfa *dfa, uint32_t tuple,
+		      struct values *v)
+{
+	const uint32_t *in = dfa->tuple + dfa->tuple_first[tuple];
+	uint32_t slots = dfa->tuple_first[tuple + 1] - dfa->tuple_first[tuple];
+	uint32_t patterns[BF_TUPLE_MAX];
+	int ret = 0;
+
+	v->first[tuple] = (uint32_t)v->count;
+	for (uint32_t n = 0; !ret && n < v->upto[slots - 1]; n++) {
+		for (uint32_t i = 0; i < v->slot_count[n]; i++)
+			patterns[i] = in[v->slots[n][i] - f->count];
+		ret = rules_of(b, f, patterns, v->slot_count[n], &v->value[v->count++]);
+	}
+	return ret;
+}
+
+/* Accept sets of patterns to sets of rules. */
+static int make_values(struct builder *b, struct field *f, const struct bf_dfa *dfa,
+		       struct values *v)
+{
+	size_t most = 0;
+	int ret = 0;
+
+	v->set = calloc(dfa->sets, sizeof(*v->set));
+	v->first = calloc((size_t)dfa->tuples + 1, sizeof(*v->first));
+	v->slots = calloc(dfa->sets, sizeof(*v->slots));
+	v->slot_count = calloc(dfa->sets, sizeof(*v->slot_count));
+	if (!v->set || !v->first || !v->slots || !v->slot_count)
+		return -ENOMEM;
+	number_slots(f, dfa, v);
+	for (uint32_t t = 0; t < dfa->tuples; t++)
+		most += v->upto[dfa->tuple_first[t + 1] - dfa->tuple_first[t] - 1];
+	/* Whatever tuple a damaged table might lead into a tail with, the value is there. */
+	most += v->upto[BF_TUPLE_MAX - 1];
+	if (most > UINT32_MAX / sizeof(*v->value))
+		return -EOVERFLOW;
+	v->value = calloc(most + 1, sizeof(*v->value));
+	if (!v->value)
+		return -ENOMEM;
+	for (uint32_t s = 0; !ret && s < dfa->sets; s++) {
+		if (!(v->set[s] & BPFAST_DFA_TAIL))
+			ret = rules_of(b, f, dfa->list + dfa->list_first[s],
+				       dfa->list_first[s + 1] - dfa->list_first[s], &v->set[s]);
+	}
+	for (uint32_t t = 0; !ret && t < dfa->tuples; t++)
+		ret = make_tuple(b, f, dfa, t, v);
+	while (!ret && v->count < most)
+		v->value[v->count++] = v->set[0];
+	return ret;
+}
+
+static int field_automaton(struct builder *b, struct field *f, bool tails, struct bf_dfa **dfa)
+{
+	struct bf_dfa_limits limits = {
+		.max_states = RULESET_STATES_MAX,
+		.tails = tails,
+		.work = b->work,
+	};
+	struct bf_error inner = {{0}};
+	size_t bad = 0;
+	int ret = bf_dfa_build(f->patterns, f->count, &limits, dfa, &bad, &inner);
+
+	if (!ret)
+		return 0;
+	if (f->count)
+		b->bad = f->links[f->first_link[bad]].rule;
+	return bf_err(b->err, ret, "%s \"%.100s\": %.350s", f->what,
+		      f->count ? f->patterns[bad].text : "", inner.msg);
+}
+
+static int emit_automaton(struct builder *b, struct field *f, bool tails, uint32_t *off)
+{
+	struct values v = {0};
+	struct bf_dfa *dfa = NULL;
+	int ret = field_automaton(b, f, tails, &dfa);
+
+	if (!ret)
+		ret = make_values(b, f, dfa, &v);
+	if (!ret)
+		ret = bf_dfa_emit(
+			b->blob, dfa,
+			&(struct bf_dfa_values){v.set, v.first, v.value, (uint32_t)v.count}, off);
+	values_free(&v);
+	bf_dfa_free(dfa);
 	return ret;
 }
 
 static int field_emit(struct builder *b, struct field *f, uint32_t *off)
 {
-	struct bf_dfa_limits limits = {.max_states = RULESET_STATES_MAX};
-	struct bf_error inner = {{0}};
-	struct bf_dfa *dfa = NULL;
-	uint32_t *value;
-	size_t bad = 0;
-	int ret;
+	/* Tails that do not fit are written out. */
+	int ret = f->tails && f->count > 1 ? emit_automaton(b, f, true, off) : -EOVERFLOW;
 
-	ret = bf_dfa_build(f->patterns, f->count, &limits, &dfa, &bad, &inner);
-	if (ret) {
-		if (f->count)
-			b->bad = f->links[f->first_link[bad]].rule;
-		return bf_err(b->err, ret, "%s \"%.100s\": %.350s", f->what,
-			      f->count ? f->patterns[bad].text : "", inner.msg);
-	}
-	value = malloc(dfa->sets * sizeof(*value));
-	ret = value ? make_values(b, f, dfa, value) : -ENOMEM;
-	if (!ret)
-		ret = bf_dfa_emit(b->blob, dfa, value, off);
-	free(value);
-	bf_dfa_free(dfa);
-	return ret;
+	return ret == -EOVERFLOW ? emit_automaton(b, f, false, off) : ret;
 }
 
 static bool same_name(const char *a, const char *b)
@@ -321,6 +403,8 @@ static int emit_field(struct builder *b, enum which which, const char *what, uns
 	struct field f;
 	int ret = field_init(&f, b, what);
 
+	f.tails = b->sets.words > 1 && which != METHOD; /* see dfa_step_plain() */
+	f.direct = b->sets.words > 1;
 	/* Backwards, so that the first rule with a pattern heads its list and is the one to blame. */
 	for (size_t r = b->n; !ret && r--;) {
 		const char *text = rule_text(&b->rules[r], which);
@@ -411,6 +495,7 @@ static int emit_header(struct builder *b, const char *name, struct bpfast_image_
 	struct field f;
 	int ret = field_init(&f, b, name);
 
+	f.tails = b->sets.words > 1;
 	for (size_t r = b->n; !ret && r--;) {
 		for (size_t h = 0; !ret && h < b->rules[r].header_count; h++) {
 			if (same_name(b->rules[r].headers[h].name, name))
@@ -418,7 +503,7 @@ static int emit_header(struct builder *b, const char *name, struct bpfast_image_
 		}
 	}
 	if (!ret)
-		ret = intern_set(&b->sets, f.always, &out->absent_set);
+		ret = rules_of(b, &f, NULL, 0, &out->absent_set);
 	if (!ret)
 		ret = field_emit(b, &f, &out->dfa_off);
 	field_free(&f);
@@ -442,11 +527,11 @@ static int emit_headers(struct builder *b, struct bpfast_image_ruleset *out)
 				"header Upgrade and some have the field upgrade: use only one of "
 				"the two");
 	}
-	if (!ret && b->sets.count > BPFAST_HEADER_SETS_MAX)
+	if (!ret && b->sets.rows.count > BPFAST_HEADER_SETS_MAX)
 		return bf_err(b->err, -E2BIG,
 			      "the rules that meet on one peer and port ask for too many different "
-			      "header values: they make %zu sets of rules, the limit is %d",
-			      b->sets.count, BPFAST_HEADER_SETS_MAX);
+			      "header values: they make %u sets of rules, the limit is %d",
+			      b->sets.rows.count, BPFAST_HEADER_SETS_MAX);
 	return ret;
 }
 
@@ -519,6 +604,61 @@ static int emit_refs(struct builder *b, struct bpfast_image_ruleset *out)
 	return 0;
 }
 
+/* Sets as bitmaps of one word, one after the other. */
+static int emit_words(struct builder *b, struct bpfast_image_ruleset *out)
+{
+	const struct bf_words *rows = &b->sets.rows;
+
+	out->set_size = (uint32_t)(rows->len * sizeof(*rows->v));
+	return bf_blob_append(b->blob, rows->v, out->set_size, &out->set_off);
+}
+
+/* The only rule of a row, or -1. */
+static long only_rule(const uint32_t *row, uint32_t n)
+{
+	uint16_t list[2];
+
+	memcpy(list, row, sizeof(list));
+	return n % 2 && list[0] == 1 ? list[1] : -1;
+}
+
+/* Their descriptions, then lists and bitmaps. */
+static int emit_sets(struct builder *b, struct bpfast_image_ruleset *out)
+{
+	const struct bf_words *rows = &b->sets.rows;
+	uint32_t at = (rows->count + 1) / 2, n; /* words of 64 bits */
+	uint8_t *to;
+	int ret;
+
+	for (uint32_t s = 0; s < rows->count; s++) {
+		const uint32_t *row = bf_words_row(rows, s, &n);
+
+		at += only_rule(row, n) < 0 ? (n + 1) / 2 : 0;
+	}
+	out->set_size = at * 8;
+	ret = bf_blob_append(b->blob, NULL, out->set_size, &out->set_off);
+	if (ret)
+		return ret;
+	to = b->blob->data + out->set_off;
+	at = (rows->count + 1) / 2;
+	for (uint32_t s = 0; s < rows->count; s++) {
+		const uint32_t *row = bf_words_row(rows, s, &n);
+		uint32_t description = at;
+		long rule = only_rule(row, n);
+
+		if (rule >= 0) {
+			description = BPFAST_SET_ONE | (uint32_t)rule;
+		} else {
+			memset(to + at * 8ul, 0xff, (n + 1) / 2 * 8ul);
+			memcpy(to + at * 8ul, row, n * sizeof(*row));
+			description |= n % 2 ? BPFAST_SET_FEW : 0;
+			at += (n + 1) / 2;
+		}
+		memcpy(to + s * 4ul, &description, sizeof(description));
+	}
+	return 0;
+}
+
 static int emit_all(struct builder *b, const char *reply, size_t reply_len,
 		    struct bpfast_image_ruleset *out)
 {
@@ -529,22 +669,19 @@ static int emit_all(struct builder *b, const char *reply, size_t reply_len,
 	ret = b->n ? emit_fields(b, out) : emit_headers(b, out);
 	if (ret)
 		return ret;
-	out->set_count = (uint32_t)b->sets.count;
-	if (b->sets.count) {
-		ret = bf_blob_append(b->blob, b->sets.bits,
-				     b->sets.count * b->sets.words * sizeof(*b->sets.bits),
-				     &out->set_off);
-	}
+	out->set_count = b->sets.rows.count;
+	if (out->set_count)
+		ret = out->words == 1 ? emit_words(b, out) : emit_sets(b, out);
 	if (!ret && b->n)
 		ret = emit_refs(b, out);
 	return ret ? ret : emit_reply(b, reply, reply_len, out);
 }
 
 int bf_ruleset_emit(struct bf_blob *blob, const struct bf_http_rule *rules, size_t n,
-		    const char *reply, size_t reply_len, struct bpfast_image_ruleset *out,
-		    size_t *bad, struct bf_error *err)
+		    const char *reply, size_t reply_len, uint64_t *work,
+		    struct bpfast_image_ruleset *out, size_t *bad, struct bf_error *err)
 {
-	struct builder b = {.blob = blob, .rules = rules, .n = n, .err = err};
+	struct builder b = {.blob = blob, .rules = rules, .n = n, .work = work, .err = err};
 	struct bf_error unsaid = {{0}};
 	int ret;
 
@@ -559,10 +696,11 @@ int bf_ruleset_emit(struct bf_blob *blob, const struct bf_http_rule *rules, size
 		return bf_err(err, -EINVAL,
 			      "a ruleset cannot begin an image: offset 0 stands for none");
 	b.sets.words = (uint32_t)((n + 63) / 64);
+	b.sets.bits = calloc((size_t)b.sets.words + 1, sizeof(*b.sets.bits));
 	if (!err)
 		b.err = &unsaid;
 	b.err->msg[0] = '\0';
-	ret = emit_all(&b, reply, reply_len, out);
+	ret = b.sets.bits ? emit_all(&b, reply, reply_len, out) : -ENOMEM;
 	if (ret && bad)
 		*bad = b.bad;
 	if (ret && !b.err->msg[0])
@@ -570,6 +708,6 @@ int bf_ruleset_emit(struct bf_blob *blob, const struct bf_http_rule *rules, size
 		       ret == -ENOMEM ? "out of memory" : "the image grew past its limit of 2 GiB",
 		       n);
 	free(b.sets.bits);
-	free(b.sets.table);
+	bf_words_free(&b.sets.rows);
 	return ret;
 }

@@ -38,12 +38,13 @@ struct bf_http_rule {
  * reply is the whole HTTP answer to a denied request; it is padded to an even
  * length by one blank at its end, so the caller counts on that in
  * Content-Length (hand in an even length to be exact).
+ * work: as in struct bf_dfa_limits; NULL: no limit over several rulesets.
  * On error *bad (may be NULL) is the index of the rule to blame.
  */
 struct bpfast_image_ruleset;
 int bf_ruleset_emit(struct bf_blob *blob, const struct bf_http_rule *rules, size_t n,
-		    const char *reply, size_t reply_len, struct bpfast_image_ruleset *out,
-		    size_t *bad, struct bf_error *err);
+		    const char *reply, size_t reply_len, uint64_t *work,
+		    struct bpfast_image_ruleset *out, size_t *bad, struct bf_error *err);
 
 /* Appends the automaton over response header names (BPFAST_HN_*); returns its
  * offset through *off. */

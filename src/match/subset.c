@@ -9,10 +9,15 @@
 #include <string.h>
 
 #include "match/array.h"
+#include "match/tails.h"
 
 #define EDGES_MAX (8u << 20)
 #define MEMBERS_MAX (32u << 20)
 #define WORK_MAX 150000000u
+/* What the minimiser will need, for an edge. */
+#define MINIMISER_STEPS 16u
+/* The minimiser counts edges by class and tuple. */
+#define TUPLES_MAX 65536u
 #define KINDS_KEPT (1u << BF_NFA_BYTES | 1u << BF_NFA_MATCH | 1u << BF_NFA_END)
 
 struct list {
@@ -24,15 +29,19 @@ struct subset {
 	const struct bf_nfa *nfa;
 	struct bf_auto *out;
 	size_t max_states;
-	uint64_t work;
+	uint64_t work, most_work;
 	/* Members of state s: members.v[first.v[s]] .. members.v[first.v[s + 1]]. */
 	struct list members, first;
 	struct list hashes; /* of each state's set */
 	struct list table; /* state + 1, open addressing; count is its size */
 	struct list edge_first, accept;
 	size_t edge_count, edges_cap;
-	/* Accept sets, found by hash as states are. */
-	struct list list, list_first, list_hash, list_table;
+	/* With tails: of each state the tuple + 1 by which its slots are named, 0: it is in none;
+	 * and by number of a tail the state where it begins, + 1. */
+	struct bf_tails tails;
+	bool with_tails;
+	uint32_t patterns;
+	struct list tuple_of, tail_start;
 	/* mark[n] == round: nfa state n is in the set at hand. */
 	uint32_t *mark, *pattern_mark;
 	uint32_t round, pattern_round;
@@ -66,8 +75,8 @@ void bf_auto_free(struct bf_auto *a)
 	free(a->edge_first);
 	free(a->edges);
 	free(a->accept);
-	free(a->list_first);
-	free(a->list);
+	bf_words_free(&a->lists);
+	bf_words_free(&a->tuples);
 	memset(a, 0, sizeof(*a));
 }
 
@@ -162,52 +171,21 @@ static int by_value(const void *a, const void *b)
 static int intern_accept(struct subset *s, uint32_t *id)
 {
 	struct list *found = &s->found;
-	uint32_t hash, size = (uint32_t)s->list_table.count, i;
+	int ret;
 
 	if (found->count > 1)
 		qsort(found->v, found->count, sizeof(*found->v), by_value);
-	hash = (uint32_t)bf_hash_words(7, found->v, found->count);
-	if ((s->list_hash.count + 1) * 2 > size) {
-		uint32_t *table;
-
-		size = size ? size * 2 : 1024;
-		table = calloc(size, sizeof(*table));
-		if (!table)
-			return -ENOMEM;
-		for (uint32_t n = 0; n < s->list_hash.count; n++) {
-			for (i = s->list_hash.v[n] & (size - 1); table[i]; i = (i + 1) & (size - 1))
-				;
-			table[i] = n + 1;
-		}
-		free(s->list_table.v);
-		s->list_table.v = table;
-		s->list_table.count = size;
-	}
-	for (i = hash & (size - 1); s->list_table.v[i]; i = (i + 1) & (size - 1)) {
-		uint32_t n = s->list_table.v[i] - 1;
-		uint32_t first = s->list_first.v[n], last = s->list_first.v[n + 1];
-
-		if (s->list_hash.v[n] == hash && last - first == found->count &&
-		    (!found->count ||
-		     !memcmp(s->list.v + first, found->v, found->count * sizeof(*found->v)))) {
-			*id = n;
-			return 0;
-		}
-	}
-	*id = (uint32_t)s->list_hash.count;
-	s->list_table.v[i] = *id + 1;
-	if (s->list.count + found->count > MEMBERS_MAX)
+	if (s->out->lists.len + found->count > MEMBERS_MAX)
 		return -E2BIG;
-	if (add_all(&s->list, found) || add(&s->list_hash, hash) ||
-	    add(&s->list_first, (uint32_t)s->list.count))
-		return -ENOMEM;
-	return 0;
+	ret = bf_words_intern(&s->out->lists, found->v, found->count, id);
+	return ret < 0 ? ret : 0;
 }
 
 /* What a state accepts: the patterns of its members, and of whatever members reach
- * where the input ends. at_begin: and where it begins, too (an empty input). */
+ * where the input ends. at_begin: and where it begins, too (an empty input). In a tail
+ * it is not the patterns but their slots in `tuple`, from 1. */
 static int find_accept(struct subset *s, const uint32_t *member, size_t count, bool at_begin,
-		       uint32_t *id)
+		       uint32_t tuple, uint32_t *id)
 {
 	const struct bf_nfa *nfa = s->nfa;
 	unsigned int passes = 1u << BF_NFA_EMPTY | 1u << BF_NFA_END;
@@ -238,12 +216,17 @@ static int find_accept(struct subset *s, const uint32_t *member, size_t count, b
 		if (!(n->kinds & 1u << BF_NFA_MATCH))
 			continue;
 		for (uint32_t e = n->edge; e != BF_NFA_NONE; e = nfa->edges[e].next) {
+			uint32_t pattern = nfa->edges[e].target;
+
 			s->work++;
 			if (nfa->edges[e].kind != BF_NFA_MATCH ||
-			    s->pattern_mark[nfa->edges[e].target] == s->pattern_round)
+			    s->pattern_mark[pattern] == s->pattern_round)
 				continue;
-			s->pattern_mark[nfa->edges[e].target] = s->pattern_round;
-			if (add(&s->found, nfa->edges[e].target))
+			s->pattern_mark[pattern] = s->pattern_round;
+			if (tuple)
+				pattern =
+					s->patterns + bf_tails_slot(&s->tails, tuple - 1, pattern);
+			if (add(&s->found, pattern))
 				return -ENOMEM;
 		}
 	}
@@ -282,13 +265,28 @@ static bool same_set(const struct subset *s, uint32_t n)
 	return true;
 }
 
+/* A new state with the set s->set. */
+static int add_state(struct subset *s, uint32_t hash, bool first, uint32_t tuple, uint32_t *id)
+{
+	uint32_t accept;
+	int ret;
+
+	*id = (uint32_t)s->hashes.count;
+	if (*id >= s->max_states || s->members.count + s->set.count > MEMBERS_MAX)
+		return -E2BIG;
+	if (add_all(&s->members, &s->set) || add(&s->hashes, hash) || add(&s->tuple_of, tuple) ||
+	    add(&s->first, (uint32_t)s->members.count))
+		return -ENOMEM;
+	ret = find_accept(s, s->members.v + s->first.v[*id], s->set.count, first, tuple, &accept);
+	return ret ? ret : add(&s->accept, accept);
+}
+
 /* The state with the set s->set: its number. `first` makes the start, which is never
  * found again: it alone stands at the beginning. */
-static int intern_state(struct subset *s, bool first, uint32_t *id)
+static int intern_state(struct subset *s, bool first, uint32_t tuple, uint32_t *id)
 {
-	uint64_t sum = 0;
-	uint32_t hash, accept, i;
-	int ret;
+	uint64_t sum = tuple;
+	uint32_t hash, i;
 
 	/* The order of members depends on the way here, so the hash must not. */
 	for (size_t k = 0; k < s->set.count; k++)
@@ -300,20 +298,48 @@ static int intern_state(struct subset *s, bool first, uint32_t *id)
 	for (i = hash & (s->table.count - 1); s->table.v[i]; i = (i + 1) & (s->table.count - 1)) {
 		uint32_t n = s->table.v[i] - 1;
 
-		if (n && s->hashes.v[n] == hash && same_set(s, n)) {
+		if (n && s->hashes.v[n] == hash && s->tuple_of.v[n] == tuple && same_set(s, n)) {
 			*id = n;
 			return 0;
 		}
 	}
-	*id = (uint32_t)s->hashes.count;
-	if (*id >= s->max_states || s->members.count + s->set.count > MEMBERS_MAX)
-		return -E2BIG;
-	s->table.v[i] = *id + 1;
-	if (add_all(&s->members, &s->set) || add(&s->hashes, hash) ||
-	    add(&s->first, (uint32_t)s->members.count))
-		return -ENOMEM;
-	ret = find_accept(s, s->members.v + s->first.v[*id], s->set.count, first, &accept);
-	return ret ? ret : add(&s->accept, accept);
+	s->table.v[i] = (uint32_t)s->hashes.count + 1;
+	return add_state(s, hash, first, tuple, id);
+}
+
+/*
+ * The state with the set s->set, reached from one in `tuple` (or 0). Where it is a
+ * tail it is found by that, whatever patterns it speaks of, and *take says which.
+ */
+static int find_state(struct subset *s, uint32_t tuple, uint32_t *id, uint32_t *take)
+{
+	uint32_t tail, own;
+	int ret = 0;
+
+	*take = 0;
+	if (s->with_tails)
+		ret = bf_tails_find(&s->tails, s->set.v, s->set.count, &tail, &own);
+	if (ret < 0)
+		return ret;
+	if (ret && !tuple && own >= TUPLES_MAX)
+		ret = 0;
+	/* Within a tail slots keep their meaning. */
+	if (!ret || (tuple && own + 1 != tuple))
+		return intern_state(s, false, tuple, id);
+	s->work += s->set.count;
+	while (s->tail_start.count <= tail) {
+		if (add(&s->tail_start, 0))
+			return -ENOMEM;
+	}
+	if (!tuple)
+		*take = own + 1;
+	if (s->tail_start.v[tail]) {
+		*id = s->tail_start.v[tail] - 1;
+		return 0;
+	}
+	ret = add_state(s, (uint32_t)bf_mix(tail + 1), false, own + 1, id);
+	s->tail_start.v[tail] = *id + 1;
+	return ret;
 }
 
 static int sort_targets(struct subset *s, uint32_t state)
@@ -345,7 +371,7 @@ static int sort_targets(struct subset *s, uint32_t state)
 	return 0;
 }
 
-static int add_edge(struct subset *s, uint32_t label, uint32_t target)
+static int add_edge(struct subset *s, uint32_t label, uint32_t target, uint32_t take)
 {
 	struct bf_auto *out = s->out;
 
@@ -353,13 +379,13 @@ static int add_edge(struct subset *s, uint32_t label, uint32_t target)
 		return -E2BIG;
 	if (bf_array_grow(&out->edges, &s->edges_cap, s->edge_count + 1, sizeof(*out->edges)))
 		return -ENOMEM;
-	out->edges[s->edge_count++] = (struct bf_auto_edge){target, label};
+	out->edges[s->edge_count++] = (struct bf_auto_edge){target, label, take};
 	return 0;
 }
 
 static int expand(struct subset *s, uint32_t state)
 {
-	uint32_t previous = UINT32_MAX, target = 0;
+	uint32_t previous = UINT32_MAX, target = 0, take = 0;
 	int ret = sort_targets(s, state);
 
 	for (uint32_t c = 0; !ret && c < s->out->classes; c++) {
@@ -375,7 +401,9 @@ static int expand(struct subset *s, uint32_t state)
 			for (size_t i = 0; !ret && i < bucket->count; i++)
 				ret = close_over(s, bucket->v[i], 1u << BF_NFA_EMPTY);
 			if (!ret)
-				ret = s->set.count ? intern_state(s, false, &target) : 1;
+				ret = s->set.count
+					      ? find_state(s, s->tuple_of.v[state], &target, &take)
+					      : 1;
 			if (ret < 0)
 				break;
 			if (ret) { /* only ways that can never match */
@@ -385,11 +413,11 @@ static int expand(struct subset *s, uint32_t state)
 			}
 		}
 		previous = c;
-		ret = add_edge(s, c, target);
+		ret = add_edge(s, c, target, take);
 	}
 	for (uint32_t c = 0; c < s->out->classes; c++)
 		s->bucket[c].count = 0;
-	if (!ret && s->work > WORK_MAX)
+	if (!ret && s->work > s->most_work)
 		ret = -E2BIG;
 	return ret;
 }
@@ -399,7 +427,7 @@ static int construct(struct subset *s)
 	uint32_t start;
 	int ret = make_classes(s);
 
-	if (!ret && (add(&s->first, 0) || add(&s->list_first, 0)))
+	if (!ret && add(&s->first, 0))
 		ret = -ENOMEM;
 	/* Number 0 is the empty accept set. */
 	if (!ret)
@@ -409,7 +437,7 @@ static int construct(struct subset *s)
 	new_round(s);
 	ret = close_over(s, 0, 1u << BF_NFA_EMPTY | 1u << BF_NFA_BEGIN);
 	if (!ret)
-		ret = intern_state(s, true, &start);
+		ret = intern_state(s, true, 0, &start);
 	for (uint32_t i = 0; !ret && i < s->hashes.count; i++) {
 		ret = add(&s->edge_first, (uint32_t)s->edge_count);
 		if (!ret)
@@ -418,27 +446,34 @@ static int construct(struct subset *s)
 	return ret ? ret : add(&s->edge_first, (uint32_t)s->edge_count);
 }
 
-/* Whose places stand in the most state sets? Not proof of guilt, but the pattern to look
+/* Whose places stand in the most state sets? Not proof of guilt, but the patterns to look
  * at first: what multiplies states (a leading .*) stands in all of them. */
-static uint32_t find_blame(const struct subset *s, uint32_t patterns)
+static void find_blame(struct subset *s)
 {
-	uint32_t *seen = calloc((size_t)patterns + 1, sizeof(*seen));
-	uint32_t worst = 0;
+	uint32_t *seen = calloc((size_t)s->patterns + 1, sizeof(*seen));
+	struct bf_auto *out = s->out;
 
 	if (!seen)
-		return 0;
+		return;
 	for (size_t i = 0; i < s->members.count; i++)
 		seen[s->nfa->states[s->members.v[i]].owner]++;
-	for (uint32_t p = 0; p < patterns; p++) {
-		if (seen[p] > seen[worst])
-			worst = p;
+	while (out->blamed_count < BF_BLAMED && out->blamed_count < s->patterns) {
+		uint32_t worst = 0;
+
+		for (uint32_t p = 1; p < s->patterns; p++) {
+			if (seen[p] > seen[worst])
+				worst = p;
+		}
+		if (!seen[worst])
+			break;
+		seen[worst] = 0;
+		out->blamed[out->blamed_count++] = worst;
 	}
 	free(seen);
-	return worst;
 }
 
-int bf_subset_build(const struct bf_nfa *nfa, uint32_t patterns, size_t max_states,
-		    struct bf_auto *out)
+int bf_subset_build(const struct bf_nfa *nfa, uint32_t patterns,
+		    const struct bf_subset_limits *limits, struct bf_auto *out)
 {
 	struct subset *s = calloc(1, sizeof(*s));
 	int ret = -ENOMEM;
@@ -448,25 +483,30 @@ int bf_subset_build(const struct bf_nfa *nfa, uint32_t patterns, size_t max_stat
 		return ret;
 	s->nfa = nfa;
 	s->out = out;
-	s->max_states = max_states < UINT32_MAX / 4 ? max_states : UINT32_MAX / 4;
+	s->max_states = limits->max_states < UINT32_MAX / 4 ? limits->max_states : UINT32_MAX / 4;
+	s->most_work = limits->work && limits->work < WORK_MAX ? limits->work : WORK_MAX;
 	s->mark = calloc(nfa->state_count, sizeof(*s->mark));
 	s->pattern_mark = calloc((size_t)patterns + 1, sizeof(*s->pattern_mark));
+	s->with_tails = limits->tails;
+	s->patterns = patterns;
 	if (s->mark && s->pattern_mark)
-		ret = construct(s);
+		ret = limits->tails ? bf_tails_init(&s->tails, nfa) : 0;
+	ret = ret ?: construct(s);
 	if (ret == -E2BIG)
-		out->blame = find_blame(s, patterns);
+		find_blame(s);
+	out->work = s->work + MINIMISER_STEPS * s->edge_count;
 	out->states = (uint32_t)s->hashes.count;
-	out->lists = (uint32_t)s->list_hash.count;
 	out->edge_first = s->edge_first.v;
 	out->accept = s->accept.v;
-	out->list = s->list.v;
-	out->list_first = s->list_first.v;
+	out->tuples = s->tails.tuples;
+	memset(&s->tails.tuples, 0, sizeof(s->tails.tuples));
+	bf_tails_free(&s->tails);
+	free(s->tuple_of.v);
+	free(s->tail_start.v);
 	free(s->members.v);
 	free(s->first.v);
 	free(s->hashes.v);
 	free(s->table.v);
-	free(s->list_hash.v);
-	free(s->list_table.v);
 	free(s->mark);
 	free(s->pattern_mark);
 	free(s->stack.v);

@@ -121,6 +121,42 @@ static void add_http(struct bf_text *out, const json_t *l7)
 	}
 }
 
+static long long count(const json_t *o, const char *key)
+{
+	return (long long)json_integer_value(json_object_get(o, key));
+}
+
+static void add_attack(struct bf_text *out, const json_t *record, bool colour)
+{
+	const json_t *attack = json_object_get(record, "attack"), *rule;
+	bool over = !strcmp(str(attack, "state"), "ended");
+	size_t i;
+
+	add_clock(out, str(record, "time"));
+	bf_text_puts(out, colour ? over ? " \033[32m" : " \033[31m" : " ");
+	add_padded(out, "ATTACK", 9);
+	bf_text_puts(out, colour ? "\033[0m " : " ");
+	add_padded(out, over ? "OVER" : "BEGINS", 8);
+	bf_text_printf(out, "#%lld ", count(attack, "id"));
+	add_safe(out, str(attack, "kind"));
+	bf_text_puts(out, " -> ");
+	add_safe(out, str(json_object_get(attack, "target"), "text"));
+	if (!over) {
+		bf_text_printf(out, " %lld packets/s, ordinary %lld\n",
+			       count(attack, "detected_packets_per_second"),
+			       count(attack, "ordinary_packets_per_second"));
+		return;
+	}
+	bf_text_printf(out, " peak %lld packets/s, %lld dropped, %lld passed",
+		       count(attack, "peak_packets_per_second"), count(attack, "dropped"),
+		       count(attack, "passed"));
+	json_array_foreach (json_object_get(attack, "rules"), i, rule) {
+		bf_text_puts(out, ", rule: ");
+		add_safe(out, str(rule, "rule"));
+	}
+	bf_text_puts(out, "\n");
+}
+
 void bf_record_compact(struct bf_text *out, const json_t *record, bool colour)
 {
 	const json_t *flow = json_object_get(record, "flow"), *ip = json_object_get(flow, "IP");
@@ -129,6 +165,10 @@ void bf_record_compact(struct bf_text *out, const json_t *record, bool colour)
 	long from = -1, to = -1;
 	void *it;
 
+	if (!flow) {
+		add_attack(out, record, colour);
+		return;
+	}
 	it = json_object_iter((json_t *)l4);
 	protocol = it ? json_object_iter_key(it) : NULL;
 	ports = it ? json_object_iter_value(it) : NULL;

@@ -38,7 +38,7 @@ static void packets(struct bf_text *t, const struct bpfast_metrics *m)
 	by_direction(t, "forwarded_bytes_total", "Bytes of the packets forwarded.", m->bytes);
 	head(t, "dropped_packets_total", "counter", "Packets dropped, by reason.");
 	for (d = 0; d < BPFAST_DIRECTIONS; d++)
-		for (r = 1; r < BPFAST_R_COUNT; r++)
+		for (r = 1; r < BPFAST_R_ENDED; r++)
 			bf_text_printf(
 				t,
 				"bpfast_dropped_packets_total{direction=\"%s\",reason=\"%s\"} "
@@ -47,7 +47,7 @@ static void packets(struct bf_text *t, const struct bpfast_metrics *m)
 				(ull)m->dropped[d][r]);
 	head(t, "audited_total", "counter",
 	     "Packets and requests that mode audit let pass, by the reason they were not allowed.");
-	for (r = 1; r < BPFAST_R_COUNT; r++)
+	for (r = 1; r < BPFAST_R_ENDED; r++)
 		bf_text_printf(t, "bpfast_audited_total{reason=\"%s\"} %llu\n",
 			       bf_reason_word((unsigned int)r), (ull)m->audited[r]);
 }
@@ -65,7 +65,7 @@ static void http(struct bf_text *t, const struct bpfast_metrics *m)
 		bf_text_printf(t, "bpfast_http_requests_total{verdict=\"%s\"} %llu\n", verdicts[i],
 			       (ull)m->http_requests[i]);
 	head(t, "http_denied_total", "counter", "HTTP requests denied, by reason.");
-	for (i = 1; i < BPFAST_R_COUNT; i++)
+	for (i = 1; i < BPFAST_R_ENDED; i++)
 		bf_text_printf(t, "bpfast_http_denied_total{reason=\"%s\"} %llu\n",
 			       bf_reason_word((unsigned int)i), (ull)m->http_denied[i]);
 	head(t, "http_responses_total", "counter", "HTTP responses seen, by class of status.");
@@ -102,6 +102,12 @@ static void tables(struct bf_text *t, const struct bpfast_metrics *m,
 	    m->flows_closed);
 	one(t, "flows", "gauge", "Connections in the flow table.", s->flows_used);
 	one(t, "flows_limit", "gauge", "Connections the flow table can hold.", s->flows_max);
+	one(t, "endpoint_flows_most", "gauge", "The most connections that one endpoint has.",
+	    s->flows_most);
+	one(t, "endpoint_flows_limit", "gauge", "Connections that one endpoint may have.",
+	    s->flows_per_endpoint);
+	one(t, "endpoints_flows_full", "gauge",
+	    "Endpoints that have as many connections as they may.", s->endpoints_full);
 	one(t, "arena_used_bytes", "gauge", "Bytes of policy tables in the kernel.", s->arena_used);
 	one(t, "arena_limit_bytes", "gauge", "Bytes of policy tables the kernel can hold.",
 	    s->arena_bytes);
@@ -150,6 +156,13 @@ static void agent_numbers(struct bf_text *t, const struct bf_datapath_status *s,
 	    "1 while the last change is in force but could not be written to the run directory.",
 	    a->state_unsaved);
 	one(t, "records_read_total", "counter", "Flow records the agent read.", a->records_kept);
+	one(t, "records_file_written_total", "counter", "Flow records written to records-file.",
+	    a->records_file_written);
+	one(t, "records_file_lost_total", "counter",
+	    "Flow records lost because records-file could not be written.", a->records_file_lost);
+	one(t, "log_file_lost_total", "counter",
+	    "Lines of the log that log-file did not take; they went to standard error.",
+	    a->log_file_lost);
 	bf_text_printf(t,
 		       "# HELP process_resident_memory_bytes Resident memory of the agent.\n"
 		       "# TYPE process_resident_memory_bytes gauge\n"
@@ -166,6 +179,97 @@ static void agent_numbers(struct bf_text *t, const struct bf_datapath_status *s,
 		       (ull)a->resident_bytes, (ull)a->open_fds, a->cpu_seconds, a->start_seconds);
 }
 
+/* One series for each device; the counter lies at that offset of its counters. */
+static void by_device(struct bf_text *t, const char *name, const struct bf_shield_numbers *devices,
+		      size_t n, size_t offset)
+{
+	for (size_t i = 0; i < n; i++)
+		bf_text_printf(t, "bpfast_%s{interface=\"%s\"} %llu\n", name, devices[i].interface,
+			       *(const ull *)((const char *)&devices[i].count + offset));
+}
+
+static void shield_reasons(struct bf_text *t, const char *name,
+			   const struct bf_shield_numbers *devices, size_t n, size_t offset)
+{
+	for (size_t i = 0; i < n; i++) {
+		const ull *value = (const ull *)((const char *)&devices[i].count + offset);
+
+		for (unsigned int r = 0; r < BPFAST_SHIELD_REASONS; r++)
+			bf_text_printf(t, "bpfast_%s{interface=\"%s\",reason=\"%s\"} %llu\n", name,
+				       devices[i].interface, bf_reason_word(r + BPFAST_R_SHIELD),
+				       value[r]);
+	}
+}
+
+void bf_shield_exposition(struct bf_text *t, const struct bf_shield_numbers *devices, size_t n,
+			  const uint64_t entries[2])
+{
+	static const char *const classes[] = {
+#define BPFAST_X(sym, word, what) word,
+		BPFAST_SHIELD_CLASSES(BPFAST_X)
+#undef BPFAST_X
+	};
+
+	if (!n)
+		return;
+	head(t, "shield_passed_packets_total", "counter", "Packets that shield judged and passed.");
+	by_device(t, "shield_passed_packets_total", devices, n,
+		  offsetof(struct bpfast_shield_counters, passed));
+	head(t, "shield_passed_bytes_total", "counter", "Bytes of these, as frames.");
+	by_device(t, "shield_passed_bytes_total", devices, n,
+		  offsetof(struct bpfast_shield_counters, passed_bytes));
+	head(t, "shield_dropped_packets_total", "counter",
+	     "Packets that shield dropped, by reason.");
+	shield_reasons(t, "shield_dropped_packets_total", devices, n,
+		       offsetof(struct bpfast_shield_counters, dropped));
+	head(t, "shield_audited_packets_total", "counter",
+	     "Packets that passed because shield's mode is audit, by the reason they would not.");
+	shield_reasons(t, "shield_audited_packets_total", devices, n,
+		       offsetof(struct bpfast_shield_counters, audited));
+	head(t, "shield_class_packets_total", "counter",
+	     "Packets that met a limit of their class, passed or not.");
+	for (size_t i = 0; i < n; i++)
+		for (int c = 0; c < BPFAST_SC_COUNT; c++)
+			bf_text_printf(t,
+				       "bpfast_shield_class_packets_total{interface=\"%s\",class="
+				       "\"%s\"} %llu\n",
+				       devices[i].interface, classes[c],
+				       (ull)devices[i].count.class[c]);
+	head(t, "shield_handshakes_total", "counter", "TCP handshakes that were completed.");
+	by_device(t, "shield_handshakes_total", devices, n,
+		  offsetof(struct bpfast_shield_counters, handshakes));
+	head(t, "shield_cookies_total", "counter", "Of these, by a SYN cookie of shield's.");
+	by_device(t, "shield_cookies_total", devices, n,
+		  offsetof(struct bpfast_shield_counters, cookies));
+	head(t, "shield_list_entries", "gauge", "Prefixes on the lists, ended ones aside.");
+	bf_text_printf(t,
+		       "bpfast_shield_list_entries{list=\"block\"} %llu\n"
+		       "bpfast_shield_list_entries{list=\"allow\"} %llu\n",
+		       (ull)entries[0], (ull)entries[1]);
+}
+
+static void by_kind(struct bf_text *t, const char *name, const struct bf_detection_numbers *n,
+		    const uint64_t *value)
+{
+	for (size_t k = 0; k < n->kinds; k++)
+		bf_text_printf(t, "bpfast_%s{kind=\"%s\"} %llu\n", name, n->kind[k], (ull)value[k]);
+}
+
+void bf_detection_exposition(struct bf_text *t, const struct bf_detection_numbers *n)
+{
+	head(t, "shield_attacks_total", "counter", "Attacks that shield saw begin, by kind.");
+	by_kind(t, "shield_attacks_total", n, n->begun);
+	head(t, "shield_attacks_running", "gauge", "Attacks that are going on, by kind.");
+	by_kind(t, "shield_attacks_running", n, n->running);
+	head(t, "shield_destinations", "gauge", "Destinations that are measured one by one.");
+	bf_text_printf(t, "bpfast_shield_destinations %llu\n", (ull)n->destinations);
+	head(t, "shield_samples_total", "counter", "Packets that were sampled for detection.");
+	bf_text_printf(t, "bpfast_shield_samples_total %llu\n", (ull)n->samples);
+	head(t, "shield_samples_lost_total", "counter",
+	     "Samples that were overwritten before they were read.");
+	bf_text_printf(t, "bpfast_shield_samples_lost_total %llu\n", (ull)n->samples_lost);
+}
+
 void bf_exposition(struct bf_text *out, const struct bpfast_metrics *kernel,
 		   const struct bf_datapath_status *status, const struct bf_agent_numbers *agent)
 {
@@ -173,4 +277,33 @@ void bf_exposition(struct bf_text *out, const struct bpfast_metrics *kernel,
 	http(out, kernel);
 	tables(out, kernel, status);
 	agent_numbers(out, status, agent);
+}
+
+static void by_ended(struct bf_text *t, const char *name, const uint64_t *value)
+{
+	for (unsigned int r = 0; r < BPFAST_ENDED_REASONS; r++)
+		bf_text_printf(t, "bpfast_%s{reason=\"%s\"} %llu\n", name,
+			       bf_reason_word(r + BPFAST_R_ENDED), (ull)value[r]);
+}
+
+void bf_ended_exposition(struct bf_text *t, const uint64_t *ended, const uint64_t *audited,
+			 uint64_t not_ended, uint64_t blocked, uint64_t paused,
+			 uint64_t not_blocked)
+{
+	head(t, "shield_ended_connections_total", "counter",
+	     "Connections that shield ended, by reason.");
+	by_ended(t, "shield_ended_connections_total", ended);
+	head(t, "shield_audited_connections_total", "counter",
+	     "Connections that shield would have ended, were its mode not audit.");
+	by_ended(t, "shield_audited_connections_total", audited);
+	one(t, "shield_not_ended_connections_total", "counter",
+	    "Connections to be ended that nobody inspects: only their sources were blocked.",
+	    not_ended);
+	one(t, "shield_sources_blocked_total", "counter",
+	    "Sources blocked towards a pod for their connections or requests.", blocked);
+	one(t, "shield_sources_paused_total", "counter",
+	    "Sources that may for a while open no connection to a pod, for their requests.",
+	    paused);
+	one(t, "shield_sources_not_blocked_total", "counter",
+	    "Sources that were not blocked or paused, for the table was full.", not_blocked);
 }

@@ -63,6 +63,10 @@ static bool is(const struct bf_filter *filter, const struct bf_view_endpoint *wh
 bool bf_filter_matches(const struct bf_filter *filter, const struct bpfast_event *ev,
 		       const struct bf_view *view)
 {
+	/* An attack has no verdict and no endpoint: only who filters nothing is told. */
+	if (ev->type == BPFAST_EV_ATTACK)
+		return filter->verdict < 0 && filter->protocol < 0 && !filter->http &&
+		       !filter->endpoint;
 	if (filter->verdict >= 0 && filter->verdict != ev->verdict)
 		return false;
 	if (filter->http && ev->type == BPFAST_EV_L3_L4)

@@ -91,6 +91,11 @@ bool bf_address_is4(const uint8_t addr[16])
 	return !memcmp(addr, mapped, sizeof(mapped));
 }
 
+bool bf_address_link_local(const uint8_t addr[16])
+{
+	return addr[0] == 0xfe && (addr[1] & 0xc0) == 0x80;
+}
+
 const char *bf_address_text(const uint8_t addr[16], char *buf, size_t size)
 {
 	const char *s;

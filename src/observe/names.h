@@ -21,5 +21,6 @@ const char *bf_address_text(const uint8_t addr[16], char *buf, size_t size);
 /* 0, or -EINVAL: not an address. IPv4 becomes ::ffff:a.b.c.d */
 int bf_address_parse(const char *text, uint8_t addr[16]);
 bool bf_address_is4(const uint8_t addr[16]);
+bool bf_address_link_local(const uint8_t addr[16]); /* fe80::/10 */
 
 #endif

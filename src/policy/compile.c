@@ -8,6 +8,13 @@
 
 #include "policy/selector.h"
 
+/*
+ * Steps for the automata of all rulesets together; see struct bf_subset_limits. Each has a limit
+ * of its own, but there may be thousands, and the agent does nothing else meanwhile. 10,000
+ * rules of the usual kind on one port need 0.3 million.
+ */
+#define WORK_MAX 600000000u
+
 static void compiler_free(struct bf_compiler *c)
 {
 	for (size_t i = 0; c->rules && i < c->rule_count; i++)
@@ -199,7 +206,7 @@ static int list_identities(struct bf_compiler *c, struct bf_image *out)
 int bf_image_compile(const struct bf_world *world, struct bf_image *out, struct bf_error *err)
 {
 	struct bf_error ignored;
-	struct bf_compiler c = {.world = world, .err = err ? err : &ignored};
+	struct bf_compiler c = {.world = world, .err = err ? err : &ignored, .work = WORK_MAX};
 	int ret;
 
 	memset(out, 0, sizeof(*out));

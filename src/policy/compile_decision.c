@@ -263,7 +263,7 @@ static int emit_ruleset(struct bf_compiler *c, const uint32_t *rules, const stru
 		return bf_rule_err(c, -E2BIG, blamed->policy, blamed->rule,
 				   "%zu HTTP rules meet on one peer and port, more than %d", g->n,
 				   BPFAST_RULES_MAX);
-	ret = bf_ruleset_emit(&c->blob, g->v, g->n, reply, len, ruleset, &bad, &err);
+	ret = bf_ruleset_emit(&c->blob, g->v, g->n, reply, len, &c->work, ruleset, &bad, &err);
 	if (!ret || ret == -ENOMEM)
 		return ret;
 	if (bad < g->n) {

@@ -96,6 +96,7 @@ struct bf_compiler {
 	uint32_t *range_list_off, *peer_list_off;
 	size_t range_list_cap, peer_list_cap;
 
+	uint64_t work; /* left for the automata of all rulesets */
 	struct bf_intern ruleset_keys;
 	struct bpfast_image_ruleset *rulesets;
 	size_t ruleset_cap;

@@ -167,51 +167,137 @@ static int check_decision(const struct check *k, const struct bpfast_image_decis
 	return ref_in(k, d->ref);
 }
 
+/* What an entry takes along. Less than 2^31, and so is what is added to it. */
+static uint32_t number_of(const struct bpfast_image_dfa *dfa, uint32_t entry)
+{
+	return (entry & ~BPFAST_DFA_TOOK) >> dfa->bits;
+}
+
+/* Does an entry of a row lead somewhere? Only into a tail it may take a number along. */
+static bool entry_is_sound(const struct bpfast_image_dfa *dfa, uint32_t units, uint32_t rows,
+			   uint32_t row, uint32_t entry)
+{
+	uint32_t to = entry & dfa->mask, taken = entry & ~dfa->mask;
+
+	if (to % units || to >= rows)
+		return false;
+	if (!row)
+		return !entry;
+	if (row < dfa->first_tail && to >= dfa->first_tail)
+		return taken & BPFAST_DFA_TOOK;
+	return !taken && (!to || (row >= dfa->first_tail) == (to >= dfa->first_tail));
+}
+
+/* What every row in the tails adds to a number at most, + 1. */
+static uint32_t tail_values(const struct bpfast_image_dfa *dfa, uint32_t units, uint32_t rows)
+{
+	uint32_t most = 0;
+
+	for (uint32_t row = dfa->first_tail; row < rows; row += units) {
+		uint32_t value = dfa->table[(size_t)row * BPFAST_DFA_UNIT];
+
+		if (value & BPFAST_DFA_TAIL && (value & ~BPFAST_DFA_TAIL) >= most)
+			most = (value & ~BPFAST_DFA_TAIL) + 1;
+	}
+	return most;
+}
+
+static int check_rows(const struct check *k, const char *what, const struct bpfast_image_dfa *dfa,
+		      bool (*accepts)(const void *arg, uint32_t value), const void *arg)
+{
+	uint32_t units = (dfa->classes + BPFAST_DFA_UNIT) / BPFAST_DFA_UNIT;
+	uint32_t rows = dfa->entries / BPFAST_DFA_UNIT, adds = tail_values(dfa, units, rows);
+
+	for (uint32_t row = 0; row < rows; row += units) {
+		const uint32_t *v = dfa->table + (size_t)row * BPFAST_DFA_UNIT;
+
+		if (!(row >= dfa->first_tail && v[0] & BPFAST_DFA_TAIL) && !accepts(arg, v[0]))
+			return bf_err(k->err, -EINVAL, "image: %s: state %u accepts with %u", what,
+				      row, v[0]);
+		for (uint32_t c = 1; c <= dfa->classes; c++) {
+			if (!entry_is_sound(dfa, units, rows, row, v[c]))
+				return bf_err(k->err, -EINVAL, "image: %s: state %u leads to %u",
+					      what, row, v[c]);
+			if (row < dfa->first_tail && (v[c] & dfa->mask) >= dfa->first_tail &&
+			    number_of(dfa, v[c]) + adds > dfa->value_count)
+				return bf_err(k->err, -EINVAL,
+					      "image: %s: state %u takes %u of %u along", what, row,
+					      number_of(dfa, v[c]), dfa->value_count);
+		}
+	}
+	for (uint32_t i = 0; i < dfa->value_count; i++)
+		if (!accepts(arg, dfa->table[dfa->entries + i]))
+			return bf_err(k->err, -EINVAL, "image: %s: value %u is %u", what, i,
+				      dfa->table[dfa->entries + i]);
+	return 0;
+}
+
 /* A row is its accepting value and one next state for each class. */
 static int check_dfa(const struct check *k, const char *what, uint32_t off,
 		     bool (*accepts)(const void *arg, uint32_t value), const void *arg)
 {
 	const struct bpfast_image_dfa *dfa = (const void *)(k->data + off);
-	uint32_t stride;
+	uint32_t units, rows;
 	int ret = block_at(k, what, off, 1, sizeof(*dfa));
 
 	if (ret)
 		return ret;
 	if (!dfa->classes || dfa->classes > 256)
 		return bf_err(k->err, -EINVAL, "image: %s has %u byte classes", what, dfa->classes);
-	ret = block_at(k, what, off, sizeof(*dfa) + (uint64_t)dfa->entries * sizeof(uint32_t), 1);
+	ret = block_at(
+		k, what, off,
+		sizeof(*dfa) + ((uint64_t)dfa->entries + dfa->value_count) * sizeof(uint32_t), 1);
 	if (ret)
 		return ret;
 	for (int b = 0; b < 256; b++)
 		if (dfa->class_of[b] >= dfa->classes)
 			return bf_err(k->err, -EINVAL, "image: %s: byte %d has class %u of %u",
 				      what, b, dfa->class_of[b], dfa->classes);
-	stride = dfa->classes + 1;
-	if (!dfa->entries || dfa->entries % stride || dfa->start % stride ||
-	    dfa->start >= dfa->entries)
+	units = (dfa->classes + BPFAST_DFA_UNIT) / BPFAST_DFA_UNIT;
+	rows = dfa->entries / BPFAST_DFA_UNIT;
+	if (!rows || dfa->entries % (units * BPFAST_DFA_UNIT) || dfa->start % units ||
+	    dfa->start >= rows || dfa->start >= dfa->first_tail)
 		return bf_err(k->err, -EINVAL, "image: %s: start %u, %u entries in rows of %u",
-			      what, dfa->start, dfa->entries, stride);
-	for (uint32_t s = 0; s < dfa->entries; s += stride) {
-		if (!accepts(arg, dfa->table[s]))
-			return bf_err(k->err, -EINVAL, "image: %s: state %u accepts with %u", what,
-				      s, dfa->table[s]);
-		for (uint32_t i = s + 1; i < s + stride; i++)
-			if (dfa->table[i] % stride || dfa->table[i] >= dfa->entries ||
-			    (!s && dfa->table[i]))
-				return bf_err(k->err, -EINVAL, "image: %s: state %u leads to %u",
-					      what, s, dfa->table[i]);
-	}
-	return 0;
+			      what, dfa->start, dfa->entries, units * BPFAST_DFA_UNIT);
+	if (!dfa->bits || dfa->bits > 30 || dfa->mask != (1u << dfa->bits) - 1 ||
+	    rows - 1 > dfa->mask || dfa->first_tail > rows || dfa->first_tail % units ||
+	    (dfa->first_tail < rows && !dfa->value_count))
+		return bf_err(k->err, -EINVAL,
+			      "image: %s: states of %u bits, tails from %u of %u, %u values", what,
+			      dfa->bits, dfa->first_tail, rows, dfa->value_count);
+	return check_rows(k, what, dfa, accepts, arg);
+}
+
+/* The same over methods and names, where the kernel does not look for tails. */
+static int check_plain_dfa(const struct check *k, const char *what, uint32_t off,
+			   bool (*accepts)(const void *arg, uint32_t value), const void *arg)
+{
+	const struct bpfast_image_dfa *dfa = (const void *)(k->data + off);
+	int ret = check_dfa(k, what, off, accepts, arg);
+
+	if (!ret && dfa->value_count)
+		ret = bf_err(k->err, -EINVAL, "image: %s has tails", what);
+	return ret;
+}
+
+/* The number of a set. */
+static bool accepts_number(const struct bpfast_image_ruleset *rs, uint32_t value)
+{
+	return value < rs->set_count && !(value & (BPFAST_DFA_TAIL | BPFAST_SET_ONE));
 }
 
 static bool accepts_set(const void *ruleset, uint32_t value)
 {
-	return value < ((const struct bpfast_image_ruleset *)ruleset)->set_count;
+	const struct bpfast_image_ruleset *rs = ruleset;
+
+	if (rs->words > 1 && value & BPFAST_SET_ONE)
+		return (value & ~BPFAST_SET_ONE) < rs->rule_count;
+	return accepts_number(rs, value);
 }
 
 static bool accepts_header_set(const void *ruleset, uint32_t value)
 {
-	return accepts_set(ruleset, value) && value < BPFAST_HEADER_SETS_MAX;
+	return accepts_number(ruleset, value) && value < BPFAST_HEADER_SETS_MAX;
 }
 
 /* ruleset NULL: the names of responses, at none of which rules look. */
@@ -224,13 +310,46 @@ static bool accepts_name(const void *ruleset, uint32_t value)
 	       value >> 8 <= slots;
 }
 
-static int check_sets(const struct check *k, const struct bpfast_image_ruleset *rs)
+/* A list of rules at `at` words of 64 bits from the sets' begin. */
+static bool list_is_sound(const struct bpfast_image_ruleset *rs, const uint64_t *sets, uint32_t at)
 {
-	const uint64_t *v = (const void *)(k->data + rs->set_off);
+	const uint16_t *list = (const void *)(sets + at);
+	uint32_t words = rs->set_size / 8;
+
+	if (at >= words || list[0] > BPFAST_SET_FEW_MAX || list[0] / 4 >= words - at)
+		return false;
+	for (uint32_t i = 1; i <= list[0]; i++)
+		if (list[i] >= rs->rule_count || (i > 1 && list[i] <= list[i - 1]))
+			return false;
+	for (uint32_t i = list[0] + 1u; i % 4; i++)
+		if (list[i] != UINT16_MAX)
+			return false;
+	return true;
+}
+
+static bool set_is_sound(const struct bpfast_image_ruleset *rs, const uint64_t *sets, uint32_t set)
+{
 	uint64_t spare = rs->rule_count % 64 ? ~0ull << (rs->rule_count % 64) : 0;
 
-	for (uint32_t i = 0; spare && i < rs->set_count; i++)
-		if (v[(uint64_t)i * rs->words + rs->words - 1] & spare)
+	if (set & BPFAST_SET_ONE)
+		return (set & ~BPFAST_SET_ONE) < rs->rule_count;
+	if (set & BPFAST_SET_FEW)
+		return list_is_sound(rs, sets, set & ~BPFAST_SET_FEW);
+	return (uint64_t)set + rs->words <= rs->set_size / 8 &&
+	       !(sets[(uint64_t)set + rs->words - 1] & spare);
+}
+
+static int check_sets(const struct check *k, const struct bpfast_image_ruleset *rs)
+{
+	const uint64_t *sets = (const void *)(k->data + rs->set_off);
+	const uint32_t *described = (const void *)sets;
+	size_t each = rs->words > 1 ? sizeof(*described) : rs->words * sizeof(*sets);
+
+	if (rs->set_size % 8 || rs->set_count * (uint64_t)each > rs->set_size)
+		return bf_err(k->err, -EINVAL, "image: %u sets in %u bytes", rs->set_count,
+			      rs->set_size);
+	for (uint32_t i = 0; i < rs->set_count; i++)
+		if (!set_is_sound(rs, sets, rs->words > 1 ? described[i] : i))
 			return bf_err(k->err, -EINVAL, "image: set %u has rules over %u", i,
 				      rs->rule_count);
 	return 0;
@@ -268,7 +387,6 @@ static int check_ruleset(const struct check *k, const struct bpfast_image_rulese
 		const char *what;
 		uint32_t off;
 	} fields[] = {
-		{"method automaton", rs->method_dfa_off},
 		{"path automaton", rs->path_dfa_off},
 		{"target automaton", rs->target_dfa_off},
 		{"host automaton", rs->host_dfa_off},
@@ -279,7 +397,7 @@ static int check_ruleset(const struct check *k, const struct bpfast_image_rulese
 	    rs->header_count > BPFAST_HEADER_SLOTS)
 		return bf_err(k->err, -EINVAL, "image: ruleset of %u rules, %u words, %u headers",
 			      rs->rule_count, rs->words, rs->header_count);
-	ret = block_at(k, "rule sets", rs->set_off, rs->set_count, rs->words * sizeof(uint64_t));
+	ret = block_at(k, "rule sets", rs->set_off, rs->set_size, 1);
 	ret = ret ?: check_sets(k, rs);
 	ret = ret
 		      ?: block_at(k, "rule attributions", rs->rule_ref_off, rs->rule_count,
@@ -287,6 +405,8 @@ static int check_ruleset(const struct check *k, const struct bpfast_image_rulese
 	for (uint32_t r = 0; !ret && r < rs->rule_count; r++)
 		ret = ref_in(k, refs[r]);
 	ret = ret ?: ref_in(k, rs->ref);
+	if (!ret && rs->method_dfa_off)
+		ret = check_plain_dfa(k, "method automaton", rs->method_dfa_off, accepts_set, rs);
 	for (size_t f = 0; !ret && f < sizeof(fields) / sizeof(*fields); f++)
 		if (fields[f].off)
 			ret = check_dfa(k, fields[f].what, fields[f].off, accepts_set, rs);
@@ -294,7 +414,9 @@ static int check_ruleset(const struct check *k, const struct bpfast_image_rulese
 	if (!ret && rs->upgrade_dfa_off)
 		ret = check_dfa(k, "upgrade automaton", rs->upgrade_dfa_off, accepts_header_set,
 				rs);
-	ret = ret ?: check_dfa(k, "header name automaton", rs->name_dfa_off, accepts_name, rs);
+	ret = ret
+		      ?: check_plain_dfa(k, "header name automaton", rs->name_dfa_off, accepts_name,
+					 rs);
 	for (uint32_t h = 0; !ret && h < rs->header_count; h++) {
 		ret = check_dfa(k, "header value automaton", rs->header[h].dfa_off,
 				accepts_header_set, rs);
@@ -335,6 +457,6 @@ int bf_image_check(const void *image, size_t len, struct bf_error *err)
 	for (uint32_t i = 0; !ret && i < k.head.ruleset_count; i++)
 		ret = check_ruleset(&k, &rulesets[i]);
 	return ret
-		       ?: check_dfa(&k, "response name automaton", k.head.response_name_dfa_off,
-				    accepts_name, NULL);
+		       ?: check_plain_dfa(&k, "response name automaton",
+					  k.head.response_name_dfa_off, accepts_name, NULL);
 }

@@ -8,6 +8,7 @@
 
 #include "policy/read.h"
 #include "policy/read_model.h"
+#include "policy/shield_spec.h"
 
 const char *bf_policy_kind_name(enum bf_policy_kind kind)
 {
@@ -17,6 +18,7 @@ const char *bf_policy_kind_name(enum bf_policy_kind kind)
 		[BF_CLUSTER_PAYLOAD_POLICY] = "ClusterPayloadPolicy",
 		[BF_CILIUM_POLICY] = "CiliumNetworkPolicy",
 		[BF_CILIUM_CLUSTER_POLICY] = "CiliumClusterwideNetworkPolicy",
+		[BF_SHIELD_POLICY] = "ShieldPolicy",
 	};
 
 	return (unsigned int)kind < BF_POLICY_KINDS ? names[kind] : "unknown";
@@ -84,6 +86,7 @@ void bf_policy_free(struct bf_policy *policy)
 	for (size_t i = 0; i < policy->rule_count; i++)
 		bf_rule_free(&policy->rules[i]);
 	free(policy->rules);
+	bf_shield_spec_free(policy->shield);
 	free(policy->source);
 	free(policy->file);
 	memset(policy, 0, sizeof(*policy));
@@ -246,6 +249,11 @@ static bool policy_copy(struct bf_policy *to, const struct bf_policy *from)
 	memset(&to->subject, 0, sizeof(to->subject));
 	to->rules = NULL;
 	to->rule_count = 0;
+	to->shield = NULL;
+	if (from->shield && !(to->shield = bf_shield_spec_copy(from->shield))) {
+		memset(to, 0, sizeof(*to));
+		return false;
+	}
 	if (!copy_text(&to->namespace, from->namespace) || !copy_text(&to->name, from->name) ||
 	    !copy_text(&to->source, from->source) || !copy_text(&to->file, from->file) ||
 	    !bf_selector_copy(&to->subject, &from->subject) ||

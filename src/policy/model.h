@@ -4,7 +4,7 @@
 /*
  * What a policy means, whatever kind of object said it. The reader
  * (policy/read.h) turns NetworkPolicy, PayloadPolicy, ClusterPayloadPolicy,
- * CiliumNetworkPolicy, CiliumClusterwideNetworkPolicy and Namespace objects
+ * CiliumNetworkPolicy, CiliumClusterwideNetworkPolicy, ShieldPolicy and Namespace objects
  * into this; the compiler (policy/compile.h) turns this into an image. The
  * differences between the kinds (what an absent, an empty and a matching-all
  * list mean) end here: the model has no "absent".
@@ -106,6 +106,7 @@ enum bf_policy_kind {
 	BF_CLUSTER_PAYLOAD_POLICY,
 	BF_CILIUM_POLICY,
 	BF_CILIUM_CLUSTER_POLICY,
+	BF_SHIELD_POLICY, /* guards devices: the compiler has nothing of it */
 	BF_POLICY_KINDS
 };
 
@@ -115,6 +116,8 @@ static inline bool bf_kind_is_cilium(enum bf_policy_kind kind)
 {
 	return kind == BF_CILIUM_POLICY || kind == BF_CILIUM_CLUSTER_POLICY;
 }
+
+struct bf_shield_spec; /* policy/shield_spec.h */
 
 struct bf_policy {
 	enum bf_policy_kind kind;
@@ -130,6 +133,8 @@ struct bf_policy {
 	bool silent; /* the 403 does not name the policy */
 	struct bf_rule *rules;
 	size_t rule_count;
+	struct bf_shield_spec
+		*shield; /* of a ShieldPolicy, which subject_none holds for; else NULL */
 	char *source; /* the object as JSON, for `policy get` */
 	char *file; /* where it came from, or NULL */
 	int line;

@@ -278,8 +278,8 @@ static void read_policy(struct stage *s, const struct bf_place *object)
 		{"specs", NULL},      {"status", NULL}, {NULL, NULL}};
 	struct bf_reader *r = &s->r;
 	bool two = r->kind == BF_CILIUM_POLICY || r->kind == BF_CILIUM_CLUSTER_POLICY;
-	bool namespaced =
-		r->kind != BF_CLUSTER_PAYLOAD_POLICY && r->kind != BF_CILIUM_CLUSTER_POLICY;
+	bool namespaced = r->kind != BF_CLUSTER_PAYLOAD_POLICY &&
+			  r->kind != BF_CILIUM_CLUSTER_POLICY && r->kind != BF_SHIELD_POLICY;
 	unsigned int before = r->flaws;
 	struct bf_place spec, specs;
 	bool has_spec, has_specs = false;
@@ -303,6 +303,8 @@ static void read_policy(struct stage *s, const struct bf_place *object)
 	if (has_spec && (policy = add_policy(s, object, ns, name))) {
 		if (r->kind == BF_NETWORK_POLICY)
 			bf_read_network_policy(r, &spec, policy);
+		else if (r->kind == BF_SHIELD_POLICY)
+			bf_read_shield_policy(r, &spec, policy);
 		else
 			bf_read_rule_spec(r, &spec, policy);
 	}
@@ -352,6 +354,7 @@ static const struct {
 	[BF_CLUSTER_PAYLOAD_POLICY] = {"ClusterPayloadPolicy", "bpfast.io/v1alpha1"},
 	[BF_CILIUM_POLICY] = {"CiliumNetworkPolicy", "cilium.io/v2"},
 	[BF_CILIUM_CLUSTER_POLICY] = {"CiliumClusterwideNetworkPolicy", "cilium.io/v2"},
+	[BF_SHIELD_POLICY] = {"ShieldPolicy", "bpfast.io/v1alpha1"},
 	[NAMESPACE_KIND] = {"Namespace", "v1"},
 	[NAMESPACE_KIND + 1] = {"List", "v1"},
 };
@@ -384,7 +387,7 @@ static int read_kind(struct bf_reader *r, const struct bf_place *object)
 			bf_flaw(r, &at,
 				"objects of kind \"%.64s\" are not read: kinds are NetworkPolicy, "
 				"PayloadPolicy, ClusterPayloadPolicy, CiliumNetworkPolicy, "
-				"CiliumClusterwideNetworkPolicy, Namespace and List",
+				"CiliumClusterwideNetworkPolicy, ShieldPolicy, Namespace and List",
 				text);
 		return -1;
 	}

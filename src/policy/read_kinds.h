@@ -38,6 +38,10 @@ void bf_read_network_policy(struct bf_reader *r, const struct bf_place *spec,
 /* spec, or one of specs, in the grammar of CiliumNetworkPolicy: all other kinds. */
 void bf_read_rule_spec(struct bf_reader *r, const struct bf_place *spec, struct bf_policy *policy);
 
+/* spec of a ShieldPolicy. */
+void bf_read_shield_policy(struct bf_reader *r, const struct bf_place *spec,
+			   struct bf_policy *policy);
+
 /* Whether the object being read is of one of our own kinds. */
 static inline bool bf_own_kind(const struct bf_reader *r)
 {

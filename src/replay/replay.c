@@ -484,7 +484,8 @@ static int enforce(struct bf_replay *r, const struct bf_replay_options *o, struc
 	return ret;
 }
 
-/* Silent flows are not forgotten in a replay, so a large capture needs a larger table. */
+/* Silent flows are not forgotten in a replay, so a large capture needs a larger table, and no
+ * endpoint a quota. */
 static uint32_t flows_for(uint64_t bytes)
 {
 	uint64_t flows = bytes / FLOW_BYTES;
@@ -498,7 +499,8 @@ int bf_replay_open(const struct bf_replay_options *options, struct bf_replay **o
 		   struct bf_error *err)
 {
 	struct bf_replay *r = calloc(1, sizeof(*r));
-	struct bf_datapath_options datapath = {.flows = flows_for(options->capture_bytes)};
+	struct bf_datapath_options datapath = {.flows = flows_for(options->capture_bytes),
+					       .flows_per_endpoint = INT32_MAX};
 	int ret;
 
 	if (!r)

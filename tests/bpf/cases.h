@@ -51,6 +51,8 @@ int cases_network(void); /* IPv4, IPv6, fragments, ICMP */
 int cases_policy(void); /* L3/L4 decisions, audit, revocation, tables */
 int cases_tcp(void); /* sequence numbers, options, handshake */
 int cases_pool(void); /* the retention pool */
+int cases_census(void); /* what the agent is told of connections */
+int cases_quota(void); /* an endpoint's part of the flow table */
 int cases_http(void); /* requests and responses */
 int cases_deny(void); /* refusing, and after it */
 int cases_tunnel(void); /* Upgrade and CONNECT */

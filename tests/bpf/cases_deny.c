@@ -168,6 +168,37 @@ static void drop(void **state)
 	DROPPED(client_closes(&t), TCP_CLOSED);
 }
 
+/* An end inside a head is refused as everything else is. */
+static void an_end_inside_a_head(void **state)
+{
+	struct talk t = TALK();
+	const struct seen *s;
+
+	(void)state;
+	policy(RULES("  onDeny: reset\n"));
+	talk_open(&t);
+	FORWARDED(client_says(&t, GET "GET"));
+	/* Nothing is waited for. */
+	RESET_BOTH(&t, CLIENT(&t, .flags = ACK | FIN), HTTP_HEADER, 1);
+
+	policy(RULES("  onDeny: drop\n"));
+	t = TALK(.client_port = 40001);
+	talk_open(&t);
+	FORWARDED(client_says(&t, "GET"));
+	s = CLIENT(&t, .flags = ACK | FIN);
+	RECORDED(DROPPED(s, HTTP_HEADER), DROPPED, HTTP_HEADER, "GET");
+	EXPECT(s->sents == 0);
+	DROPPED(CLIENT(&t, .flags = ACK | FIN), TCP_CLOSED);
+
+	policy(RULES("  mode: audit\n"));
+	t = TALK(.client_port = 40002);
+	talk_open(&t);
+	FORWARDED(client_says(&t, "GET"));
+	s = FORWARDED(CLIENT(&t, .flags = ACK | FIN));
+	RECORDED(s, AUDIT, HTTP_HEADER, "GET");
+	EXPECT(s->metrics.audited[BPFAST_R_HTTP_HEADER] == 1);
+}
+
 /* A connection that no rule allows: dropped, or with `onDeny: reset` refused. */
 static void connections(void **state)
 {
@@ -356,6 +387,7 @@ int cases_deny(void)
 		CASE(reply_to_odd_headers),
 		CASE(reset),
 		CASE(drop),
+		CASE(an_end_inside_a_head),
 		CASE(connections),
 		CASE(audit),
 		CASE(audit_drops_nothing),

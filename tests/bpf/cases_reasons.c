@@ -110,6 +110,16 @@ static const struct seen *stale(void)
 	return client_says(&t, "k");
 }
 
+static const struct seen *carrying(void)
+{
+	struct bpfast_endpoint e = the_endpoint();
+	struct talk t = TALK();
+
+	e.flags = BPFAST_EPF_CARRYING;
+	set_endpoint(&e);
+	return client_says(&t, LINE);
+}
+
 static const struct seen *midstream(void)
 {
 	struct talk t = TALK();
@@ -139,6 +149,12 @@ static const struct seen *differs(void)
 	talk_open(&t);
 	FORWARDED(CLIENT(&t, .data = B("GET /o")));
 	return CLIENT(&t, .data = B("GET /n"));
+}
+
+static const struct seen *quota_full(void)
+{
+	control()->flows_share = 0;
+	return in(PACKET(ETH(), IP4(), TCP(.dport = 80, .flags = SYN)));
 }
 
 static const struct seen *retain_full(void)
@@ -210,7 +226,7 @@ static const struct {
 	producer packet;
 	struct bytes says; /* or this, on a new connection */
 	const char *not_producible; /* or why it cannot be met here */
-} reasons[BPFAST_R_COUNT] = {
+} reasons[BPFAST_R_ENDED] = {
 	[R(NONE)] = {.not_producible = "the packet is forwarded"},
 	[R(MALFORMED)] = {malformed},
 	[R(ETHERTYPE)] = {ether_type},
@@ -222,8 +238,10 @@ static const struct {
 	[R(POLICY_REVOKED)] = {revoked},
 	[R(NO_POLICY)] = {no_policy},
 	[R(FLOW_TABLE_FULL)] = {table_full},
+	[R(ENDPOINT_FLOWS)] = {quota_full},
 	[R(STREAM_BUSY)] = {busy},
 	[R(STALE_TABLES)] = {stale},
+	[R(CARRYING)] = {carrying},
 	[R(INTERNAL)] = {.not_producible = "a kernel helper has to fail"},
 	[R(TCP_MIDSTREAM)] = {midstream},
 	[R(TCP_SYN_DATA)] = {syn_data},
@@ -276,7 +294,8 @@ static void each_reason(void **state)
 	unsigned int wrong = 0;
 
 	(void)state;
-	for (uint32_t r = 0; r < BPFAST_R_COUNT; r++) {
+	/* Those of shield are met in test_shield.c. */
+	for (uint32_t r = 0; r < BPFAST_R_ENDED; r++) {
 		uint32_t got;
 
 		if (reasons[r].not_producible)

@@ -1,5 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Inspected TCP: sequence numbers, flags, options, and who may send what when. */
+#include <arpa/inet.h>
+#include <bpf/bpf.h>
+#include <time.h>
+
+#include "bpfast/vouch.h"
 #include "cases.h"
 
 #define GET "GET /ok HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -388,19 +393,75 @@ static void after_fin(void **state)
 	FORWARDED(server_closes(&t));
 }
 
-/* Some servers take the end of the stream for the end of the head. */
+/*
+ * Some servers take the end of the stream for the end of the head, others wait for it with an
+ * open connection: both ends are told.
+ */
 static void fin_in_a_head(void **state)
 {
+	static const char part[] = "GET /ok HTTP/1.1\r\nHost: a\r\n";
+	const struct seen *s;
+	struct talk t;
+
+	(void)state;
+	policy(WEB);
+	for (int i = 0; i < 4; i++) {
+		t = TALK(.v6 = i & 1, .egress = i & 2);
+		talk_open(&t);
+		DENIED_403(&t, CLIENT(&t, .flags = ACK | FIN, .data = B(part)), HTTP_HEADER,
+			   sizeof(part));
+		DROPPED(CLIENT(&t, .flags = RST), TCP_CLOSED);
+		/* All of it judged before, or sent again with the FIN. */
+		for (int again = 0; again < 2; again++) {
+			t = TALK(.v6 = i & 1, .egress = i & 2, .client_port = 40001);
+			t.client_port = (uint16_t)(t.client_port + again);
+			talk_open(&t);
+			FORWARDED(client_says(&t, "GET /ok HTTP/1.1\r\nHost: a\r\n"));
+			FORWARDED(SERVER(&t));
+			s = again ? CLIENT(&t, .seq = t.client_seq - 9, .flags = ACK | FIN,
+					   .data = B("Host: a\r\n"))
+				  : CLIENT(&t, .flags = ACK | FIN);
+			DENIED_403(&t, s, HTTP_HEADER, 1);
+			RECORDED(s, DROPPED, HTTP_HEADER, "GET /ok");
+			s = SERVER(&t);
+			EXPECT(!s->forwarded && s->reason == BPFAST_R_TCP_CLOSED && s->sents == 1);
+			EXPECT(packet_read_tcp(s->sent[0].frame.b, s->sent[0].frame.len).flags ==
+			       RST);
+		}
+		world_reset(NULL);
+	}
+}
+
+/* What stands before the head that does not end is served. */
+static void fin_in_a_head_behind_requests(void **state)
+{
+	const size_t part = sizeof("GET /ok") - 1;
 	struct talk t = TALK();
+	const struct seen *s;
+	struct seen_tcp out;
 
 	(void)state;
 	policy(WEB);
 	talk_open(&t);
-	DROPPED(CLIENT(&t, .flags = ACK | FIN, .data = B("GET /ok HTTP/1.1\r\nHost: a\r\n")),
-		HTTP_HEADER);
-	FORWARDED(client_says(&t, "GET /ok HTTP/1.1\r\nHost: a\r\n"));
-	DROPPED(CLIENT(&t, .flags = ACK | FIN), HTTP_HEADER);
-	FORWARDED(CLIENT(&t, .flags = ACK | FIN, .data = B("\r\n")));
+	s = CLIENT(&t, .flags = ACK | FIN, .data = B(GET "GET /ok"));
+	EXPECT(s->forwarded);
+	out = packet_read_tcp(s->out.b, s->out.len);
+	EXPECT(!(out.flags & FIN) && out.data_len == sizeof(GET) - 1);
+	RECORDED(s, FORWARDED, NONE, "GET /ok");
+	t.client_seq += sizeof(GET) - 1;
+	/* The answer to it is waited for. */
+	DROPPED(CLIENT(&t, .flags = ACK | FIN, .data = B("GET /ok")), HTTP_HEADER);
+	FORWARDED(server_says(&t, REPLY));
+	DENIED_403(&t, CLIENT(&t, .flags = ACK | FIN, .data = B("GET /ok")), HTTP_HEADER, part + 1);
+
+	/* A FIN before what was sent already is of no TCP, and ends nothing. */
+	t = TALK(.client_port = 40001);
+	talk_open(&t);
+	FORWARDED(client_says(&t, GET "GET /ok"));
+	DROPPED(CLIENT(&t, .seq = t.client_seq - 3, .flags = ACK | FIN), HTTP_HEADER);
+	FORWARDED(client_says(&t, " HTTP/1.1\r\nHost: a\r\n\r\n"));
+	/* Between two messages is where a stream may end. */
+	FORWARDED(CLIENT(&t, .flags = ACK | FIN));
 }
 
 /*
@@ -612,6 +673,61 @@ static void mptcp_uninspected(void **state)
 	EXPECT(s->out.len == syn->len && !memcmp(s->out.b, syn->b, syn->len));
 }
 
+/* As if shield had seen the connection's ACK with a right cookie so many seconds ago. */
+static void vouch(const struct talk *t, unsigned int seconds)
+{
+	struct bpfast_vouch_key key = {.client_port = htons(t->client_port),
+				       .server_port = htons(t->server_port)};
+	struct bpfast_vouch v = {.seq = t->client_seq, .ack = t->server_seq};
+	struct timespec now;
+
+	inet_pton(AF_INET6, t->v6 ? OUT6 : "::ffff:" OUT4, key.client);
+	inet_pton(AF_INET6, t->v6 ? POD6 : "::ffff:" POD4, key.server);
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	v.time_ns = (uint64_t)(now.tv_sec - seconds) * 1000000000u + (uint64_t)now.tv_nsec;
+	EXPECT(!bpf_map_update_elem(world_map("bpfast_vouch"), &key, &v, BPF_ANY));
+}
+
+/* The SYN was answered by shield: the first that is seen is the ACK, and requests are judged from there. */
+static void vouched(void **state)
+{
+	(void)state;
+	policy(WEB);
+	for (int i = 0; i < 2; i++) {
+		struct talk t = TALK(.v6 = i);
+
+		vouch(&t, 0);
+		FORWARDED(CLIENT(&t));
+		FORWARDED(CLIENT(&t)); /* again */
+		DROPPED(CLIENT(&t, .seq = 5, .data = B(GET)), TCP_WINDOW);
+		FORWARDED(client_says(&t, GET));
+		FORWARDED(server_says(&t, REPLY));
+		DENIED_403(&t, client_says(&t, BAD), HTTP_DENIED, sizeof(BAD) - 1);
+	}
+}
+
+/* Other numbers, other flags, data, an old word: nobody vouches for those. */
+static void not_vouched(void **state)
+{
+	struct talk t = TALK();
+
+	(void)state;
+	policy(WEB);
+	vouch(&t, 0);
+	t.client_seq++;
+	RESET_BOTH(&t, CLIENT(&t), TCP_MIDSTREAM, 0);
+	t.client_seq--;
+	t.server_seq++;
+	RESET_BOTH(&t, CLIENT(&t), TCP_MIDSTREAM, 0);
+	t.server_seq--;
+	RESET_BOTH(&t, CLIENT(&t, .data = B("x")), TCP_MIDSTREAM, 1);
+	DROPPED(CLIENT(&t, .flags = RST | ACK), TCP_MIDSTREAM);
+	vouch(&t, 5);
+	RESET_BOTH(&t, CLIENT(&t), TCP_MIDSTREAM, 0);
+	t.client_port++;
+	RESET_BOTH(&t, CLIENT(&t), TCP_MIDSTREAM, 0);
+}
+
 int cases_tcp(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -633,6 +749,7 @@ int cases_tcp(void)
 		CASE(round_without_acknowledgement),
 		CASE(after_fin),
 		CASE(fin_in_a_head),
+		CASE(fin_in_a_head_behind_requests),
 		CASE(one_byte_one_value),
 		CASE(bodies_are_not_kept),
 		CASE(gap_in_chunks),
@@ -640,6 +757,8 @@ int cases_tcp(void)
 		CASE(mp_capable),
 		CASE(mp_join),
 		CASE(mptcp_uninspected),
+		CASE(vouched),
+		CASE(not_vouched),
 	};
 
 	return cmocka_run_group_tests_name("tcp", tests, NULL, NULL);

@@ -189,6 +189,26 @@ static void add_bodies(struct corpus *c, struct text *t)
 	add(c, t, "a chunk that does not end");
 }
 
+/* Heads and a trailer that do not end: where a FIN says that they never will, they are refused. */
+static void add_torn(struct corpus *c, struct text *t)
+{
+	static const char head[] = "GET /ok HTTP/1.1\r\nHost: a\r\nX-A: b\r\n\r";
+	static const char trailer[] = "0\r\nX-Sum: 1\r\n\r";
+
+	for (size_t n = 1; n < sizeof(head); n += n < sizeof(head) - 4 ? 3 : 1) {
+		put(t, head, n);
+		add(c, t, "%zu bytes of a head", n);
+		PUT(t, GET CHUNKS);
+		put(t, head, n);
+		add(c, t, "behind two requests: %zu bytes of a head", n);
+	}
+	for (size_t n = 4; n < sizeof(trailer); n++) {
+		PUT(t, C "3\r\nabc\r\n");
+		put(t, trailer, n);
+		add(c, t, "%zu bytes of a trailer", n);
+	}
+}
+
 static void put_headers(struct text *t, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
@@ -290,6 +310,7 @@ void corpus_make(struct corpus *c)
 	memset(c, 0, sizeof(*c));
 	add_requests(c, t);
 	add_bodies(c, t);
+	add_torn(c, t);
 	add_heads(c, t);
 	add_pipelines(c, t);
 	add_random(c, t);

@@ -156,6 +156,12 @@ static void open_connection(struct connection *c)
 	c->talk.server_seq = SERVER_ISN + 1;
 }
 
+/* Does the client say where its stream ends? */
+static bool ends(const struct connection *c)
+{
+	return c->how->fin && (c->ref->clean || c->ref->torn);
+}
+
 static void receive(struct connection *c, const struct seen_tcp *t, size_t off, size_t len,
 		    bool lost)
 {
@@ -183,6 +189,8 @@ static void receive(struct connection *c, const struct seen_tcp *t, size_t off, 
 		c->fin = true;
 		if (end != c->stream->len)
 			violated(c, VIOLATION_BYTES);
+		if (c->ref->torn)
+			violated(c, VIOLATION_BEYOND);
 	}
 }
 
@@ -220,7 +228,7 @@ static void client_send(struct connection *c, const struct step *s)
 	struct frame out;
 	struct seen_tcp t;
 
-	if (c->how->fin && c->ref->clean && (size_t)s->off + s->len == c->stream->len)
+	if (ends(c) && (size_t)s->off + s->len == c->stream->len)
 		seg.flags |= FIN;
 	if (!put_through(c, &seg, &out)) {
 		if (c->how->port == PORT_AUDIT)
@@ -338,7 +346,7 @@ static void send_again(struct connection *c)
 
 		server_acknowledge(c);
 		server_answer(c);
-		if (c->out->delivered == left && (!c->how->fin || !c->ref->clean || c->fin))
+		if (c->out->delivered == left && (!ends(c) || c->fin))
 			break;
 		c->out->rounds++;
 		for (size_t off = c->out->delivered == left ? left - 1 : c->out->delivered;
@@ -475,8 +483,16 @@ enum violation deliver(const struct stream *s, const struct reference *ref,
 		       const struct packaging *how, struct outcome *out)
 {
 	static struct connection c;
+	static struct reference torn;
 	static struct bpfast_metrics before, after;
 
+	if (how->fin && ref->torn) {
+		torn = *ref;
+		torn.said[torn.requests++] = ref->at_end;
+		torn.denied = true;
+		torn.sure = ref->messages ? ref->end[ref->messages - 1] : 0;
+		ref = &torn;
+	}
 	world_metrics(&before);
 	begin(&c, s, ref, how, out);
 	for (size_t i = 0; i < how->steps; i++) {
@@ -518,6 +534,24 @@ static const char *look(const struct connection *c, struct reference *ref, size_
 	return ref->messages > ref->heads ? "a message without a head" : NULL;
 }
 
+/* What comes of a FIN behind the last byte, where that is inside a head. */
+static const char *look_at_end(struct connection *c, struct reference *ref)
+{
+	struct bpfast_flow flow;
+
+	flow_get(c->talk.v6, c->talk.server_port, c->talk.client_port, &flow);
+	ref->torn = flow.client.state > BPFAST_STREAM_BETWEEN &&
+		    flow.client.state <= BPFAST_STREAM_HEAD_LAST && ref->requests < REQUESTS_MAX;
+	if (!ref->torn)
+		return NULL;
+	client_send(c, &(struct step){.off = (uint16_t)c->stream->len});
+	read_records(c);
+	if (c->out->requests != ref->requests + 1 || !c->reset)
+		return "an end inside a head was not refused";
+	ref->at_end = c->out->said[ref->requests];
+	return NULL;
+}
+
 const char *reference_make(const struct stream *s, struct reference *ref, bool audit)
 {
 	static struct packaging how;
@@ -547,14 +581,20 @@ const char *reference_make(const struct stream *s, struct reference *ref, bool a
 			server_acknowledge(&c);
 		}
 	}
-	end(&c);
+	read_records(&c);
 	ref->requests = out.requests;
 	memcpy(ref->said, out.said, sizeof(ref->said));
+	how.fin = true;
+	wrong = audit || ref->denied || ref->opaque ? NULL : look_at_end(&c, ref);
+	end(&c);
+	if (wrong)
+		return wrong;
 	ref->fence = at;
 	ref->clean = !ref->denied && !ref->opaque && ref->messages &&
 		     ref->end[ref->messages - 1] == s->len;
 	ref->sure = ref->denied ? ref->messages ? ref->end[ref->messages - 1] : 0 : s->len;
 	if (out.violation)
 		return violation_text(out.violation);
-	return ref->denied == c.denied ? NULL : "a byte was dropped without a verdict";
+	return (ref->denied || ref->torn) == c.denied ? NULL
+						      : "a byte was dropped without a verdict";
 }

@@ -28,6 +28,8 @@ struct reference {
 	size_t sure; /* and it gets at least these: the messages before a refused one, or all */
 	bool opaque; /* mode audit: what comes behind some byte is not judged */
 	bool clean; /* not denied, and ends where a message does */
+	bool torn; /* not denied, and ends inside a head: it is, where a FIN says that it ends */
+	struct said at_end; /* what is said of that */
 };
 
 #define VIOLATIONS(X)                                                                              \

@@ -442,6 +442,12 @@ static void batch(void)
 		pthread_mutex_destroy(&f->lock);
 	}
 	check_counters(&before, &after);
+	if (flows_counted() != flow_count()) {
+		print_error("batch %" PRIu64 ": %zu flows, %u counted\n", t.batches, flow_count(),
+			    flows_counted());
+		t.wrong++;
+		world_reset(NULL);
+	}
 	if (chunks_held()) {
 		print_error("batch %" PRIu64 ": %u chunks are kept although all was acknowledged\n",
 			    t.batches, chunks_held());

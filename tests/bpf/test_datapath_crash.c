@@ -172,7 +172,7 @@ static void killed_at_every_step_clsact(void **state)
 	killed_at_every_step(true);
 }
 
-static int work(void)
+static int work(int number)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(killed_at_every_step_tcx),
@@ -180,38 +180,12 @@ static int work(void)
 	};
 	char name[64];
 
+	worker = number;
 	snprintf(name, sizeof(name), "datapath crash, worker %d of %d", worker + 1, WORKERS);
 	return cmocka_run_group_tests_name(name, tests, env_enter_stubbed, NULL);
 }
 
 int main(void)
 {
-	FILE *said[WORKERS];
-	pid_t pid[WORKERS];
-	int failed = 0, c;
-
-	for (worker = 0; worker < WORKERS; worker++) {
-		said[worker] = tmpfile();
-		if (!said[worker])
-			return 1;
-		pid[worker] = fork();
-		if (pid[worker] < 0)
-			return 1;
-		if (pid[worker] == 0) {
-			dup2(fileno(said[worker]), STDOUT_FILENO);
-			dup2(fileno(said[worker]), STDERR_FILENO);
-			exit(work());
-		}
-	}
-	for (int i = 0; i < WORKERS; i++) {
-		int status;
-
-		if (waitpid(pid[i], &status, 0) != pid[i] || status)
-			failed = 1;
-		rewind(said[i]);
-		while ((c = fgetc(said[i])) != EOF)
-			putchar(c);
-		fclose(said[i]);
-	}
-	return failed;
+	return share_work(WORKERS, work);
 }

@@ -49,7 +49,7 @@ static void tcx_order_among_others(void **state)
 	l = bf_prog_id(last.prog);
 	dp = dp_open(false, false);
 	for (int dir = 0; dir < BF_DIRS; dir++)
-		link[0][dir] = bf_tcx_link_create(last.prog, ifindex, dir);
+		link[0][dir] = bf_tcx_link_create(last.prog, ifindex, dir, 0);
 	snapshot(before, sizeof(before));
 	dp_attach(dp, ifindex, 1);
 	for (int dir = 0; dir < BF_DIRS; dir++)
@@ -62,7 +62,7 @@ static void tcx_order_among_others(void **state)
 
 	dp_attach(dp, ifindex, 1);
 	for (int dir = 0; dir < BF_DIRS; dir++)
-		link[1][dir] = bf_tcx_link_create(first.prog, ifindex, dir);
+		link[1][dir] = bf_tcx_link_create(first.prog, ifindex, dir, 0);
 	assert_int_equal(bf_datapath_precedes(dp, ifindex, name, sizeof(name)), 0);
 	assert_string_equal(name, "first");
 	bf_datapath_close(dp);
@@ -272,12 +272,24 @@ static void put_flow(struct bf_datapath *dp, uint16_t slot, uint16_t port)
 	assert_int_equal(bpf_map_update_elem(dp->map[BF_MAP_FLOW], &key, &flow, BPF_ANY), 0);
 }
 
+/* What is in the table. */
 static uint32_t flows(struct bf_datapath *dp)
 {
-	struct bf_datapath_status st;
+	uint32_t n;
 
-	assert_int_equal(bf_datapath_status(dp, &st), 0);
-	return st.flows_used;
+	assert_int_equal(bf_map_count(dp->map[BF_MAP_FLOW], sizeof(struct bpfast_flow_key),
+				      sizeof(struct bpfast_flow), &n),
+			 0);
+	return n;
+}
+
+/* What is counted for a slot. */
+static uint32_t counted(struct bf_datapath *dp, uint16_t slot)
+{
+	struct bf_endpoint_flows f;
+
+	bf_datapath_endpoint_flows(dp, slot, &f);
+	return f.used;
 }
 
 static void flows_live_and_die_with_their_endpoint(void **state)
@@ -288,6 +300,7 @@ static void flows_live_and_die_with_their_endpoint(void **state)
 	struct bpfast_flow_key key = {.endpoint = 2, .local_port = 7};
 	struct bpfast_frag_key frag = {.endpoint = 1};
 	struct bpfast_frag ports = {.source_port = 1, .destination_port = 2};
+	struct bf_datapath_status st;
 	struct bpfast_flow flow;
 
 	(void)state;
@@ -297,25 +310,38 @@ static void flows_live_and_die_with_their_endpoint(void **state)
 		put_flow(dp, i % 2 ? 1 : 2, i / 2);
 	assert_int_equal(bpf_map_update_elem(dp->map[BF_MAP_FRAG], &frag, &ports, BPF_ANY), 0);
 	assert_int_equal(flows(dp), 1000);
+	/* Nobody counted these, and one endpoint has too many: the next agent counts anew. */
+	dp->quota[1].used = 507;
 	bf_datapath_close(dp);
 
 	dp = dp_open(false, true);
 	assert_int_equal(flows(dp), 1000);
+	assert_int_equal(counted(dp, 1), 500);
+	assert_int_equal(counted(dp, 2), 500);
+	assert_int_equal(bf_datapath_status(dp, &st), 0);
+	assert_int_equal(st.flows_used, 1000);
+	assert_int_equal(st.flows_per_endpoint, 512);
+	assert_int_equal(st.flows_most, 500);
+	assert_int_equal(st.endpoints_full, 0);
 	assert_int_equal(bpf_map_lookup_elem(dp->map[BF_MAP_FLOW], &key, &flow), 0);
 	assert_int_equal(flow.remote_identity, 7);
 	dp_detach(dp, a);
 	assert_int_equal(flows(dp), 500);
+	assert_int_equal(counted(dp, 1), 0);
+	assert_int_equal(counted(dp, 2), 500);
 	assert_int_equal(bpf_map_lookup_elem(dp->map[BF_MAP_FRAG], &frag, &ports), -ENOENT);
 	assert_int_equal(bpf_map_lookup_elem(dp->map[BF_MAP_FLOW], &key, &flow), 0);
 	/* Another slot: the flows were judged for somebody else. */
 	assert_int_equal(bf_datapath_update(dp, b, &e, &err), 0);
 	assert_int_equal(flows(dp), 0);
+	assert_int_equal(counted(dp, 2), 0);
 	assert_int_equal(bf_datapath_update(dp, a, &e, &err), -ENOENT);
 	/* The interface is gone before its endpoint. */
 	put_flow(dp, 3, 1);
 	veth_gone("pod1");
 	dp_detach(dp, b);
 	assert_int_equal(flows(dp), 0);
+	assert_int_equal(counted(dp, 3), 0);
 	bf_datapath_close(dp);
 	dp_down();
 	veth_gone("pod0");
@@ -576,7 +602,7 @@ static void half_an_attach_is_undone(void **state)
 	for (; n < 64; n++) {
 		struct other filler = other_make("filler");
 
-		links[n] = bf_tcx_link_create(filler.prog, ifindex, BF_TO_POD);
+		links[n] = bf_tcx_link_create(filler.prog, ifindex, BF_TO_POD, 0);
 		other_close(&filler);
 		if (links[n] < 0)
 			break;

@@ -16,6 +16,7 @@
 #include "failure.h"
 
 #define STREAMS_MIN 300
+#define TORN_MIN 10
 /* Of each kind of difference so many streams are told, each with one packaging. */
 #define TOLD_MAX 3
 
@@ -153,19 +154,21 @@ static int audited(void **state)
 
 static void corpus_is_large(void **state)
 {
-	size_t denied = 0, clean = 0;
+	size_t denied = 0, clean = 0, torn = 0;
 
 	(void)state;
 	assert_true(t.corpus.count >= STREAMS_MIN);
 	for (size_t i = 0; i < t.corpus.count; i++) {
 		denied += t.ref[i].denied;
 		clean += t.ref[i].clean;
+		torn += t.ref[i].torn;
 		for (size_t j = 0; j < i; j++)
 			assert_string_not_equal(t.corpus.stream[i].name, t.corpus.stream[j].name);
 	}
-	print_message("%zu streams: %zu are refused at some byte, %zu pass whole\n", t.corpus.count,
-		      denied, clean);
-	assert_true(denied >= STREAMS_MIN / 3 && clean >= STREAMS_MIN / 6);
+	print_message("%zu streams: %zu are refused at some byte, %zu pass whole, %zu end inside a "
+		      "head\n",
+		      t.corpus.count, denied, clean, torn);
+	assert_true(denied >= STREAMS_MIN / 3 && clean >= STREAMS_MIN / 6 && torn >= TORN_MIN);
 }
 
 /* In order, as nobody would notice. */
@@ -200,8 +203,10 @@ static void every_split_in_two(void **state)
 			if (s->len > 8000 && cut > 40 && cut + 200 < s->len && cut % 997)
 				continue;
 			packaging_split(&p, s->len, cut, false);
+			p.fin = t.ref[i].torn || cut % 2;
 			try(i, &p, "in two");
 			packaging_split(&p, s->len, cut, true);
+			p.fin = t.ref[i].torn || cut % 2;
 			try(i, &p, "in two, the second first");
 		}
 	}

@@ -62,6 +62,8 @@ int main(void)
 	failed += cases_policy();
 	failed += cases_tcp();
 	failed += cases_pool();
+	failed += cases_quota();
+	failed += cases_census();
 	failed += cases_http();
 	failed += cases_deny();
 	failed += cases_tunnel();

@@ -37,6 +37,7 @@ static struct {
 	struct pod_bpf *skel;
 	uint8_t *arena;
 	struct bpfast_control *control;
+	struct bpfast_quota *quota; /* the pod's */
 	struct ring_buffer *ring;
 	int host, pod; /* ifindexes */
 	int host_tap, pod_tap;
@@ -126,8 +127,9 @@ int world_enter(void **state)
 		return -1;
 	w.arena = map_memory(w.skel->maps.bpfast_arena, ARENA + BPFAST_ARENA_GUARD);
 	w.control = map_memory(w.skel->maps.bpfast_control, sizeof(*w.control));
+	w.quota = map_memory(w.skel->maps.bpfast_quota, sizeof(*w.quota));
 	w.ring = ring_buffer__new(bpf_map__fd(w.skel->maps.bpfast_events), on_record, NULL, NULL);
-	if (!w.arena || !w.control || !w.ring)
+	if (!w.arena || !w.control || !w.quota || !w.ring)
 		return -1;
 	w.image_off = ARENA_FIRST;
 	return 0;
@@ -142,6 +144,16 @@ int world_leave(void **state)
 	close(w.host_tap);
 	close(w.pod_tap);
 	return 0;
+}
+
+uint32_t flows_counted(void)
+{
+	return __atomic_load_n(&w.quota->used, __ATOMIC_ACQUIRE);
+}
+
+uint32_t flows_refused(void)
+{
+	return __atomic_load_n(&w.quota->refused, __ATOMIC_ACQUIRE);
 }
 
 static void map_clear(struct bpf_map *map)
@@ -216,6 +228,7 @@ int world_reset(void **state)
 	(void)state;
 	map_clear(w.skel->maps.bpfast_flow);
 	map_clear(w.skel->maps.bpfast_frag);
+	*w.quota = (struct bpfast_quota){0};
 	pool_clear();
 	w.current = NULL;
 	ring_buffer__consume(w.ring);
@@ -230,6 +243,7 @@ int world_reset(void **state)
 		.closed_s = 10,
 		.denied_s = 120,
 		.retain_share = CHUNKS,
+		.flows_share = FLOWS * 2, /* none but the table's */
 	};
 	set_endpoint(&ep);
 	return 0;
@@ -558,11 +572,31 @@ void flow_put(bool v6, uint16_t pod_port, uint16_t other_port, const struct bpfa
 		bpf_map_update_elem(bpf_map__fd(w.skel->maps.bpfast_flow), &key, flow, BPF_ANY), 0);
 }
 
+void flows_age(uint16_t from, uint16_t to, uint32_t seconds)
+{
+	int fd = bpf_map__fd(w.skel->maps.bpfast_flow);
+	struct bpfast_flow_key key[FLOWS];
+	struct bpfast_flow flow;
+	size_t n = 0;
+
+	/* All keys first: what is written comes to lie elsewhere. */
+	while (n < FLOWS && !bpf_map_get_next_key(fd, n ? &key[n - 1] : NULL, &key[n]))
+		n++;
+	for (size_t i = 0; i < n; i++) {
+		if (ntohs(key[i].remote_port) < from || ntohs(key[i].remote_port) >= to)
+			continue;
+		assert_int_equal(bpf_map_lookup_elem(fd, &key[i], &flow), 0);
+		flow.seen_ns -= seconds * 1000000000ull;
+		assert_int_equal(bpf_map_update_elem(fd, &key[i], &flow, BPF_EXIST), 0);
+	}
+}
+
 void flow_forget(bool v6, uint16_t pod_port, uint16_t other_port)
 {
 	struct bpfast_flow_key key = flow_key_of(v6, pod_port, other_port);
 
-	bpf_map_delete_elem(bpf_map__fd(w.skel->maps.bpfast_flow), &key);
+	if (!bpf_map_delete_elem(bpf_map__fd(w.skel->maps.bpfast_flow), &key))
+		__atomic_fetch_sub(&w.quota->used, 1, __ATOMIC_RELAXED);
 }
 
 /* --- expectations ---------------------------------------------------------------- */

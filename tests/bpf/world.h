@@ -83,6 +83,9 @@ void world_metrics(struct bpfast_metrics *sum);
 void nap(unsigned int milliseconds);
 
 size_t flow_count(void);
+/* What the kernel side counts: the pod's flows, and packets refused for want of more. */
+uint32_t flows_counted(void);
+uint32_t flows_refused(void);
 /* Chunks of the retention pool that the pod's flows hold. */
 uint32_t chunks_held(void);
 /* As if so many had been given back or taken while the slot changed hands. */
@@ -92,6 +95,8 @@ void chunks_age(uint32_t seconds);
 /* The flow with these ports on the pod's side and the other; fails where there is none. */
 void flow_get(bool v6, uint16_t pod_port, uint16_t other_port, struct bpfast_flow *out);
 void flow_put(bool v6, uint16_t pod_port, uint16_t other_port, const struct bpfast_flow *flow);
+/* As if nothing had been seen of those with other ports from..to-1 for so many seconds more. */
+void flows_age(uint16_t from, uint16_t to, uint32_t seconds);
 void flow_forget(bool v6, uint16_t pod_port, uint16_t other_port);
 
 /* Expectations. They name the caller's line. */

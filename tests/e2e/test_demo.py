@@ -7,19 +7,41 @@ import subprocess
 import sys
 import time
 
+import pytest
+from lab.containers import GROUPS
 from lab.node import ROOT
 from lab.wait import until
 
 DEMO = os.path.join(ROOT, "scripts", "demo.py")
 
 
-def test_demo():
-    started = time.monotonic()
-    r = subprocess.run([sys.executable, DEMO], capture_output=True, text=True, timeout=60, check=False)
+def groups(populated=None):
+    """Control groups of containers, of this run and of others; populated: 0 for those in which nobody is."""
+    out = set()
+    for name in os.listdir(GROUPS):
+        try:
+            with open(f"{GROUPS}/{name}/cgroup.events", encoding="ascii") as f:
+                if name.startswith("bpfast-lab-") and (populated is None or f"populated {populated}" in f.read()):
+                    out.add(name)
+        except OSError:
+            pass  # removed by another run
+    return out
+
+
+def swept(before):
+    """What others have made since then is in use."""
+    return groups(0) <= before
+
+
+@pytest.mark.parametrize("how, shows", (((), "bpfast endpoint discover --add-all"), (("--namespaces",), "bpfast endpoint add web --iface")))
+def test_demo(how, shows):
+    before, started = groups(), time.monotonic()
+    r = subprocess.run([sys.executable, DEMO, *how], capture_output=True, text=True, timeout=60, check=False)
     assert r.returncode == 0, r.stdout + r.stderr
-    for words in ("403", "no connection", "http-rule-denied", "PayloadPolicy/shop/web", "policy-denied"):
+    for words in ("403", "no connection", "http-rule-denied", "PayloadPolicy/shop/web", "policy-denied", shows):
         assert words in r.stdout
     assert time.monotonic() - started < 30
+    until(lambda: swept(before), 5, "the demo's control groups are gone")
 
 
 def strays():
@@ -31,13 +53,13 @@ def strays():
                 line = f.read().split("\0")
         except OSError:
             continue
-        if any(os.path.basename(line[0]).startswith(x) for x in ("nginx", "bpfastd")) or any("demo.py" in x for x in line):
+        if any(os.path.basename(line[0]).startswith(x) for x in ("nginx", "bpfastd", "containerd", "ctr")) or any("demo.py" in x for x in line):
             out.append(line)
     return out
 
 
 def test_interrupted_demo():
-    before = strays()
+    before, groups_before = strays(), groups()
     p = subprocess.Popen([sys.executable, "-u", DEMO], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True)
     for line in p.stdout:
         if "policy apply" in line:
@@ -46,16 +68,18 @@ def test_interrupted_demo():
     rest = p.stdout.read()
     assert p.wait(10) == 130, rest
     assert "Interrupted" in rest
-    until(lambda: len(strays()) <= len(before), 3, "the demo's processes are gone")
+    until(lambda: len(strays()) <= len(before), 6, "the demo's processes are gone")
+    until(lambda: swept(groups_before), 3, "the demo's control groups are gone")
 
 
 def test_killed_demo():
-    before = strays()
+    before, groups_before = strays(), groups()
     p = subprocess.Popen([sys.executable, "-u", DEMO], stdout=subprocess.PIPE, text=True, start_new_session=True)
     for line in p.stdout:
         if "policy apply" in line:
             break
-    assert len(strays()) > len(before)
+    assert len(strays()) > len(before) and groups(1) - groups_before
     p.kill()
     p.wait()
-    until(lambda: len(strays()) <= len(before), 3, "the demo's processes are gone")
+    until(lambda: len(strays()) <= len(before), 6, "the demo's processes are gone")
+    until(lambda: swept(groups_before), 3, "the demo's control groups are gone")

@@ -168,6 +168,54 @@ def test_denial_leaves_no_sockets_behind(room):
     until(none_left, 3, "both ends close after a denial")
 
 
+@pytest.mark.parametrize("on_deny, end", (("reply", "fin"), ("reset", "reset")))
+def test_an_end_inside_a_head_ends_both_sides(room, on_deny, end):
+    """Else nginx would hold the connection until its own timeout, a minute, for a head of which no more can come."""
+    head = "GET /api/v1/x HTTP/1.1\r\nHost: web\r\nX-More: "
+
+    def held():
+        return room.web.run("ss", "-Htn", "state", "connected", "exclude", "time-wait", "sport", "=", ":80").stdout.splitlines()
+
+    def torn(together):
+        """Some connections that nginx waits on, and then the ends of their streams -> the connections."""
+        made = [room.connect(80) for _ in range(20)]
+        if not together:
+            for c in made:
+                c.send(head)
+        until(lambda: len(held()) == len(made), 3, "nginx holds them")
+        for c in made:
+            if together:  # the last bytes and the FIN are one segment
+                c.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 1)
+                c.send(head)
+            c.sock.shutdown(socket.SHUT_WR)
+        return made
+
+    room.no_policy()
+    until(lambda: not held(), 3, "nginx is free")
+    made = torn(False)
+    until(lambda: not held(), 3, "without us nginx ends them by itself")
+    for c in made:
+        c.sock.close()
+    room.policy(web_policy(onDeny=on_deny))
+    for together_ in (False, True):
+        made = torn(together_)
+        until(lambda: not held(), 3, "nginx holds none of them")
+        for c in made:
+            if end == "fin":
+                assert c.response().status == 403
+            assert c.end() == end
+            c.sock.close()
+    room.policy(web_policy())
+    with room.connect(80) as c:
+        # What stands before it is served.
+        c.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 1)
+        c.send(get("/files/small").decode() + head)
+        c.sock.shutdown(socket.SHUT_WR)
+        assert c.response().status == 200
+        assert c.response().status == 403 and c.end() == "fin"
+    until(lambda: not held(), 3, "nginx holds none of them")
+
+
 def test_denied_on_each_server(room):
     for port in PORTS.values():
         denied_only_by_us(room, get("/files/small", method="GET"), web_policy({"method": "GET", "path": "/other"}), port)

@@ -5,6 +5,7 @@ import pytest
 from lab import servers
 from lab.http import Connection, Closed, Silence, get
 from lab.policy import http, payload
+from lab.wait import until
 
 POLICY = payload("web", {"app": "web"}, ingress=[http({"app": "cart"}, p, {"method": "GET|POST", "path": "/ok(/.*)?", "host": "web"}) for p in (80, 9000)])
 
@@ -183,4 +184,6 @@ def test_another_host_in_front_of_a_port_that_is_none(nodes):
         assert answer(host, f"http://{host}/ok")[0] == 403, host
     for host in ("x.example.com", "X.Example.com:80"):
         assert answer(host)[0] == 200, host
+    # nginx writes its line after it has answered.
+    until(lambda: len(nginx.lines("access")) >= len(disguised) + 2, what="the last request's line")
     assert len(nginx.lines("access")) == len(disguised) + 2

@@ -19,7 +19,7 @@ CART = {"app": "cart"}
 def room(nodes):
     node = nodes()
     with open(node.config, "w", encoding="utf-8") as f:
-        f.write("flows: 1024\nother-idle: 5\n")
+        f.write("flows: 1024\nflows-per-endpoint: 1024\nother-idle: 5\n")
     node.cart, node.stranger, node.web = node.pod("cart"), node.pod("stranger"), node.pod("web")
     node.echo = node.web.serve(servers.Echo(node.web.ns, 80))
     node.web.serve(servers.UdpEcho(node.web.ns, 5353))

@@ -385,7 +385,7 @@ def test_flood_that_would_push_out_a_flow(nodes):
     """More new flows than the table holds; the established ones are still judged."""
     node = nodes()
     with open(node.config, "w", encoding="ascii") as f:
-        f.write("flows: 1024\n")
+        f.write("flows: 1024\nflows-per-endpoint: 1024\n")
     room = Range(node)
     shots = [room.shot(way) for way in WAYS]
     for s in shots:

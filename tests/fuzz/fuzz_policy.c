@@ -10,6 +10,7 @@
 #include "policy/compile.h"
 #include "policy/explain.h"
 #include "policy/read.h"
+#include "policy/shield_plan.h"
 
 static void on_flaw(void *arg, const char *file, int line, int column, const char *message)
 {
@@ -30,6 +31,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct bf_objects objects = {0}, copy = {0};
 	struct bf_world world = {.objects = &objects, .endpoints = ep, .endpoint_count = 2};
 	struct bf_image image = {0};
+	struct bf_shield_choice choice;
+	struct bf_shield_plan plan;
 	struct bf_answer answer;
 	struct bf_error err = {""};
 	unsigned int flaws = 0;
@@ -67,6 +70,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		    bf_explain_cilium(&world, &image, &q, &answer, &cilium, &err))
 			FUZZ_FAIL("no answer: %s", err.msg);
 		bf_cilium_answer_free(&cilium);
+	}
+	/* What a plan borrows is the objects'. */
+	if (bf_shield_plan_make(&copy, &plan, &err)) {
+		if (!*err.msg)
+			FUZZ_FAIL("contradicts itself without a word");
+	} else {
+		bf_shield_choose(&copy, "eth0", NULL, &choice);
+		bf_shield_choose(&copy, "veth1", &ep[0], &choice);
+		bf_shield_plan_free(&plan);
 	}
 	bf_image_free(&image);
 	bf_objects_free(&objects);

@@ -10,7 +10,7 @@
 #include "match/ruleset.h"
 
 #define HASH_STATES 1021u /* a prime; state 0 beside them is the dead one */
-#define HASH_ROW 257u
+#define HASH_UNITS 33 /* of a row */
 #define HASH_ABSENT (HASH_STATES + 1) /* the set of a header that is not there */
 #define HASH_NO_TUNNEL (HASH_STATES + 2) /* the only set without a rule */
 #define HASH_SETS (HASH_STATES + 3)
@@ -47,21 +47,25 @@ static inline uint32_t hash_append(struct bf_blob *blob, const void *bytes, size
 /* nothing: what it accepts with where there is nothing to read. */
 static inline uint32_t hash_dfa(struct bf_blob *blob, bool fold, uint32_t nothing)
 {
-	uint32_t entries = (HASH_STATES + 1) * HASH_ROW, *table;
+	uint32_t entries = (HASH_STATES + 1) * HASH_UNITS * BPFAST_DFA_UNIT, *table;
 	uint32_t off = hash_append(blob, NULL, sizeof(struct bpfast_image_dfa) + entries * 4);
 	struct bpfast_image_dfa *dfa = (void *)(blob->data + off);
 
-	dfa->start = HASH_ROW;
+	dfa->start = HASH_UNITS;
 	dfa->classes = 256;
 	dfa->entries = entries;
+	dfa->bits = 30;
+	dfa->mask = (1u << 30) - 1;
+	dfa->first_tail = (HASH_STATES + 1) * HASH_UNITS;
 	for (unsigned int c = 0; c < 256; c++)
 		dfa->class_of[c] = hash_fold((uint8_t)c, fold);
 	table = dfa->table;
 	table[0] = nothing;
 	for (uint32_t s = 1; s <= HASH_STATES; s++) {
-		table[s * HASH_ROW] = s;
+		table = dfa->table + s * HASH_UNITS * BPFAST_DFA_UNIT;
+		*table++ = s;
 		for (unsigned int c = 0; c < 256; c++)
-			table[s * HASH_ROW + 1 + c] = hash_next(s, (uint8_t)c) * HASH_ROW;
+			*table++ = hash_next(s, (uint8_t)c) * HASH_UNITS;
 	}
 	return off;
 }
@@ -73,6 +77,7 @@ static inline void hash_image(struct bf_blob *blob)
 	struct bpfast_image_ruleset rules = {.rule_count = 1,
 					     .words = 1,
 					     .set_count = HASH_SETS,
+					     .set_size = HASH_SETS * sizeof(uint64_t),
 					     .header_count = 1,
 					     .header = {{.absent_set = HASH_ABSENT}}};
 	struct bpfast_image head = {

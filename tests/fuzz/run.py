@@ -12,7 +12,7 @@ import time
 HERE = os.path.dirname(os.path.abspath(__file__))
 BUILD = os.path.join(HERE, "..", "..", "build-fuzz")
 # The longest input. Long ones are slow, and have nothing that short ones have not.
-LONGEST = {"http1": 4200, "response": 2400, "regex": 190, "policy": 4096, "pcap": 4096, "socket": 8192}
+LONGEST = {"http1": 4200, "response": 2400, "regex": 190, "policy": 4096, "pcap": 4096, "socket": 8192, "cni": 4096, "history": 4096}
 
 
 def run(name, seconds):

@@ -9,6 +9,9 @@ import time
 import initramfs
 
 BOOT_SECONDS = 120
+# With several threads the emulator now and then runs into code that the kernel is just patching, and the kernel
+# panics before it has begun (int3 in sched_clock_cpu()). Nothing of ours ran: it may try again.
+BOOTS = 3
 MEMORY = "2G"
 # What the kernel must not have said. A slow host alone makes soft lockups; the watchdog is off.
 SPLAT = re.compile(r"\b(BUG:|WARNING:|Oops|kernel BUG|general protection fault|Kernel panic|possible deadlock)")
@@ -40,14 +43,19 @@ class Guest:
         self.may_skip = may_skip
         self.left, self.job, self.done, self.why = list(jobs), None, False, ""
         self.qemu, self.buffer, self.deadline, self.began = None, b"", 0.0, 0.0
+        self.boots, self.image = 0, None
 
     def start(self):
         job = "; ".join(j.shell() for j in self.jobs)
-        image = initramfs.build(self.kernel, self.top, job, self.dir)
+        self.image = initramfs.build(self.kernel, self.top, job, self.dir)
+        return self.boot()
+
+    def boot(self):
+        self.boots += 1
         # It may not outlive us, not even when we are killed.
         cmd = ["setpriv", "--pdeathsig", "KILL", "qemu-system-x86_64", "-accel", "tcg,thread=multi", "-cpu", "qemu64", "-smp", "2", "-m", MEMORY]
         cmd += ["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]
-        cmd += ["-kernel", os.path.join(self.kernel, "vmlinuz"), "-initrd", image]
+        cmd += ["-kernel", os.path.join(self.kernel, "vmlinuz"), "-initrd", self.image]
         cmd += ["-append", "console=ttyS0 loglevel=5 panic=-1 oops=panic nowatchdog mitigations=off"]
         cmd += ["-serial", f"file:{self.console}", "-serial", "stdio"]
         cmd += ["-virtfs", "local,path=/,mount_tag=root,security_model=none,readonly=on,multidevs=remap"]
@@ -101,7 +109,12 @@ class Guest:
     def _end(self):
         """The machine is gone: whatever was not told did not pass."""
         self.qemu.wait()
+        self.qemu.stdout.close()
         self.log.close()
+        if not self.job and len(self.left) == len(self.jobs) and not self.why and self.boots < BOOTS:
+            print(f"{self.name:5} did not come up; once more", flush=True)
+            self.boot()
+            return
         for job in ([self.job] if self.job else []) + self.left:
             job.passed, job.why = False, self.why or "the machine stopped before it ended"
         self.job, self.left, self.done = None, [], True

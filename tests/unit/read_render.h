@@ -8,6 +8,13 @@
  *   KIND NAMESPACE/NAME on {SUBJECT} isolates DIRECTIONS [audit] [reset|drop] [silent]
  *     allow|deny in|out WHERE: PEERS @ PORTS [http {RULES}]
  *
+ * a ShieldPolicy
+ *
+ *   KIND NAME MODE HOOK SENSITIVITY [devices NAMES] [endpoints {SELECTOR}]
+ *     limit CLASS SCOPE RATE:BURST
+ *     http FIELD NUMBER
+ *     allow|block CIDR [until SECONDS]
+ *
  * and a flaw "LINE:COLUMN: MESSAGE".
  */
 #include <arpa/inet.h>
@@ -22,6 +29,7 @@
 
 #include "bpfast/image.h"
 #include "policy/read.h"
+#include "policy/shield_spec.h"
 
 static FILE *render_open(char **text)
 {
@@ -155,8 +163,45 @@ static void render_http(FILE *f, const struct bf_http_rule *h)
 	fputc('}', f);
 }
 
+static void render_shield(FILE *f, const struct bf_policy *p)
+{
+	static const char *const modes[] = {"off", "audit", "enforce"};
+	static const char *const hooks[] = {"auto", "native", "generic", "tc"};
+	const struct bf_shield_spec *s = p->shield;
+
+	assert_true(p->subject_none && !p->rule_count && !*p->namespace);
+	fprintf(f, "%s %s %s %s %s", bf_policy_kind_name(p->kind), p->name, modes[s->mode],
+		hooks[s->hook], bf_sensitivity_word(s->sensitivity));
+	for (size_t i = 0; i < s->device_count; i++)
+		fprintf(f, "%s%s", i ? "," : " devices ", s->devices[i]);
+	if (s->endpoints) {
+		fprintf(f, " endpoints ");
+		render_selector(f, &s->selector);
+	}
+	fprintf(f, "\n");
+#define BPFAST_X(member, option, what, field)                                                      \
+	if (s->http_said >> BF_CROWD_##member & 1)                                                 \
+		fprintf(f, "  http %s %u\n", field, s->http_limits.member);
+	BF_CROWD_LIMITS(BPFAST_X)
+#undef BPFAST_X
+	for (size_t i = 0; i < s->rate_count; i++)
+		fprintf(f, "  limit %u %u %u:%u\n", s->rates[i].class, s->rates[i].scope,
+			s->rates[i].rate, s->rates[i].burst);
+	for (size_t i = 0; i < s->prefix_count; i++) {
+		fprintf(f, "  %s ", s->prefixes[i].allow ? "allow" : "block");
+		render_cidr(f, &s->prefixes[i].cidr);
+		if (s->prefixes[i].until)
+			fprintf(f, " until %lld", (long long)s->prefixes[i].until);
+		fprintf(f, "\n");
+	}
+}
+
 static void render_policy(FILE *f, const struct bf_policy *p)
 {
+	if (p->kind == BF_SHIELD_POLICY) {
+		render_shield(f, p);
+		return;
+	}
 	fprintf(f, "%s %s%s%s on ", bf_policy_kind_name(p->kind), p->namespace,
 		*p->namespace ? "/" : "", p->name);
 	render_selector(f, &p->subject);
@@ -217,7 +262,7 @@ static void render_objects(FILE *f, const struct bf_objects *o)
 static inline char *render_read(const char *text, size_t len)
 {
 	struct bf_objects objects = {0};
-	char *out = NULL;
+	static char *out; /* its address outlives the call for all that gcc knows */
 	FILE *f = render_open(&out);
 	/* A buffer of its own size, so that reading past its end is caught. */
 	char *exact = malloc(len ? len : 1);

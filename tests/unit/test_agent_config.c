@@ -27,11 +27,11 @@ static void every_key(void **state)
 	struct bf_config c;
 
 	(void)state;
-	read_ok(&c,
-		"run-dir: /a\npin-dir: /b\npolicy-dir: off\nlog-dir: /d\n"
-		"metrics-listen: '[::1]:1'\nlog-level: debug\nsocket-group: ops\nnode-name: n\n"
-		"flows: 2048\narena-mib: 64\nrecords: 10\nrecords-per-second: 0\ntcp-idle: 100\n"
-		"other-idle: 20\nforce-clsact: true\n");
+	read_ok(&c, "run-dir: /a\npin-dir: /b\npolicy-dir: off\nlog-dir: /d\n"
+		    "metrics-listen: '[::1]:1'\nlog-level: debug\nsocket-group: ops\nnode-name: n\n"
+		    "flows: 2048\nflows-per-endpoint: 64\narena-mib: 64\nrecords: "
+		    "10\nrecords-per-second: 0\ntcp-idle: 100\n"
+		    "other-idle: 20\nforce-clsact: true\n");
 	assert_string_equal(c.run_dir, "/a");
 	assert_string_equal(c.pin_dir, "/b");
 	assert_string_equal(c.policy_dir, "off");
@@ -41,6 +41,7 @@ static void every_key(void **state)
 	assert_string_equal(c.socket_group, "ops");
 	assert_string_equal(c.node_name, "n");
 	assert_int_equal(c.flows, 2048);
+	assert_int_equal(c.flows_per_endpoint, 64);
 	assert_int_equal(c.arena_mib, 64);
 	assert_int_equal(c.records, 10);
 	assert_int_equal(c.records_per_second, 0);
@@ -136,6 +137,7 @@ static void wrong_flags(void **state)
 		{"--run-dir", NULL, "run-dir needs a value"},
 		{"--flows", "x", "flows"},
 		{"--arena-mib", "3", "power of two"},
+		{"--flows-per-endpoint", "15", "from 16"},
 		{"--config", "/nonexistent/file.yaml", "/nonexistent/file.yaml"},
 	};
 	struct bf_error err;
@@ -152,12 +154,27 @@ static void wrong_flags(void **state)
 	}
 }
 
+static void more_than_all(void **state)
+{
+	const char *argv[] = {"bpfastd", "--flows=2000", "--flows-per-endpoint=2001"};
+	struct bf_error err;
+	struct bf_config c;
+
+	(void)state;
+	assert_true(load(&c, &err, 3, argv) < 0);
+	assert_non_null(strstr(err.msg, "flows-per-endpoint: 2001 is more than"));
+	bf_config_free(&c);
+	argv[2] = "--flows-per-endpoint=2000";
+	assert_int_equal(load(&c, &err, 3, argv), 0);
+	bf_config_free(&c);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_key),	      cmocka_unit_test(nothing_is_fine),
 		cmocka_unit_test(flaws_have_a_place), cmocka_unit_test(flags_win),
-		cmocka_unit_test(wrong_flags),
+		cmocka_unit_test(wrong_flags),	      cmocka_unit_test(more_than_all),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

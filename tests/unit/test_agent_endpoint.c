@@ -29,7 +29,8 @@ static void round_trip(void **state)
 		"7,"
 		" \"slot\": 3, \"ips\": [\"10.0.0.7\", \"fd00::7\"], \"labels\": {\"app\": \"web\","
 		" \"x.io/y\": \"\"}, \"ports\": [{\"name\": \"http\", \"port\": 80, \"protocol\":"
-		" \"TCP\"}], \"mac\": \"02:00:00:00:00:07\"}";
+		" \"TCP\"}], \"mac\": \"02:00:00:00:00:07\", \"container\": {\"id\": \"abc.1\","
+		" \"ifname\": \"eth0\", \"network\": \"lab\", \"pod_uid\": \"1-2\"}}";
 	json_t *want = json_loads(text, 0, NULL), *got;
 	struct bf_error err = {""};
 	struct bf_local *l;
@@ -56,7 +57,17 @@ static void refused(void **state)
 		{"{\"name\": \"a\", \"iface\": \"0123456789abcdef\"}", "--iface"},
 		{"{\"name\": \"a\", \"iface\": \"v\", \"ips\": [\"10.0.0.1/24\"]}", "10.0.0.1/24"},
 		{"{\"name\": \"a\", \"iface\": \"v\", \"ips\": [7]}", "address"},
-		{"{\"name\": \"a\", \"iface\": \"v\", \"ips\": [\"::1\",\"::2\",\"::3\",\"::4\","
+		{"{\"name\": \"a\", \"iface\": \"v\", \"ips\": [\"0.0.0.0\"]}",
+		 "0.0.0.0 cannot be"},
+		{"{\"name\": \"a\", \"iface\": \"v\", \"ips\": [\"127.1.2.3\"]}", "cannot be"},
+		{"{\"name\": \"a\", \"iface\": \"v\", \"ips\": [\"10.0.0.1\", \"239.0.0.1\"]}",
+		 "239"},
+		{"{\"name\": \"a\", \"iface\": \"v\", \"ips\": [\"255.255.255.255\"]}",
+		 "cannot be"},
+		{"{\"name\": \"a\", \"iface\": \"v\", \"ips\": [\"::\"]}", "cannot be"},
+		{"{\"name\": \"a\", \"iface\": \"v\", \"ips\": [\"::1\"]}", "cannot be"},
+		{"{\"name\": \"a\", \"iface\": \"v\", \"ips\": [\"ff02::1\"]}", "cannot be"},
+		{"{\"name\": \"a\", \"iface\": \"v\", \"ips\": [\"::a\",\"::2\",\"::3\",\"::4\","
 		 "\"::5\",\"::6\",\"::7\",\"::8\",\"::9\"]}",
 		 "at most 8"},
 		{"{\"name\": \"a\", \"iface\": \"v\", \"labels\": {\"k\": \"a;b\"}}", "value"},
@@ -70,6 +81,13 @@ static void refused(void **state)
 		{"{\"name\": \"a\", \"iface\": \"v\", \"ports\": [{\"name\": \"p\", \"port\": 1, "
 		 "\"protocol\": \"ICMP\"}]}",
 		 "TCP, UDP or SCTP"},
+		{"{\"name\": \"a\", \"iface\": \"v\", \"container\": {\"id\": \"-x\"}}",
+		 "container id"},
+		{"{\"name\": \"a\", \"iface\": \"v\", \"container\": {\"ifname\": \"eth0\"}}",
+		 "container id"},
+		{"{\"name\": \"a\", \"iface\": \"v\", \"container\": {\"id\": \"x\", \"ifname\": "
+		 "\"e 0\"}}",
+		 "container ifname"},
 	};
 	struct bf_local *l;
 	struct bf_error err;

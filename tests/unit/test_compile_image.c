@@ -426,6 +426,24 @@ static struct tw *rich(void)
 	return w;
 }
 
+/* More than 64 rules on one port: sets that are one rule, lists and bitmaps, and tails. */
+static struct tw *wide(void)
+{
+	struct tw *w = pair();
+	struct bf_policy *p = tw_policy(w, "shop", "wide", "app=web");
+
+	for (int i = 0; i < 10; i++) {
+		char *http = tw_fmt(w,
+				    "GET /t/%d0/i(/x)?|GET /t/%d1/i(/x)?|GET /t/%d2/i(/x)?|"
+				    "POST /t/%d3/i(/x)?|GET /t/%d4/i(/x)?|PUT /all%d.*|GET /t/%d",
+				    i, i, i, i, i, i % 2, i);
+
+		tw_rule(w, p, TW_INGRESS, "app=cart", "80", http);
+	}
+	tw_compile(w);
+	return w;
+}
+
 static int check_with(const struct tw *w, uint32_t off, uint32_t value)
 {
 	uint8_t *copy = malloc(w->image.blob.len);
@@ -452,7 +470,7 @@ static void test_check_refuses(void **state)
 		uint32_t off, value;
 	} bad[] = {
 		{HEAD(magic), 0},
-		{HEAD(version), 2},
+		{HEAD(version), BPFAST_IMAGE_VERSION + 1},
 		{HEAD(size), h->size - 8},
 		{HEAD(size), h->size + 8},
 		{HEAD(endpoint_count), BPFAST_ENDPOINTS_MAX + 1},
@@ -487,7 +505,11 @@ static void test_check_refuses(void **state)
 		{rs->name_dfa_off, 1u << 31}, /* start */
 		{rs->name_dfa_off + 4, 0}, /* classes */
 		{rs->name_dfa_off + 8, UINT32_MAX}, /* entries */
-		{rs->name_dfa_off + 16, UINT32_MAX}, /* class_of */
+		{rs->name_dfa_off + 16, 0}, /* bits */
+		{rs->name_dfa_off + 20, 0}, /* mask */
+		{rs->name_dfa_off + 24, UINT32_MAX}, /* first_tail */
+		{rs->name_dfa_off + 28, 1}, /* value_count: names have no tails */
+		{rs->name_dfa_off + 32, UINT32_MAX}, /* class_of */
 		{rs->name_dfa_off + sizeof(struct bpfast_image_dfa), 77}, /* accepts with */
 		{rs->name_dfa_off + sizeof(struct bpfast_image_dfa) + 4, 1}, /* the dead state */
 	};
@@ -502,20 +524,72 @@ static void test_check_refuses(void **state)
 	tw_free(w);
 }
 
-/* Whatever a broken image holds, the check stays inside it (the sanitizers see to that). */
-static void test_check_survives_anything(void **state)
+static void test_check_refuses_wide(void **state)
 {
-	static const uint32_t values[] = {
-		0, 1, 7, 8, 0x7ffffff8, 0x80000000, UINT32_MAX - 7, UINT32_MAX};
-	struct tw *w = rich();
-	size_t refused = 0;
+	struct tw *w = wide();
+	const struct bpfast_image_ruleset *rs = tw_at(w, tw_head(w)->ruleset_off);
+	const struct bpfast_image_dfa *path = tw_at(w, rs->path_dfa_off);
+	const uint32_t *described = tw_at(w, rs->set_off);
+	uint32_t table = rs->path_dfa_off + (uint32_t)sizeof(*path), list = 0;
+	uint32_t tail = table + path->first_tail * BPFAST_DFA_UNIT * 4;
+	uint32_t values = table + path->entries * 4;
 
 	(void)state;
-	for (uint32_t off = 0; off + 4 <= w->image.blob.len && off < 6000; off += 4)
+	assert_int_equal(rs->rule_count, 70);
+	assert_true(path->value_count > 0);
+	for (uint32_t i = 0; i < rs->set_count; i++)
+		if (described[i] & BPFAST_SET_FEW)
+			list = rs->set_off + (described[i] & ~BPFAST_SET_FEW) * 8;
+	assert_true(list);
+	const struct {
+		uint32_t off, value;
+	} bad[] = {
+		{rs->set_off, BPFAST_SET_ONE | 70},
+		{rs->set_off, BPFAST_SET_FEW | 0xffffff},
+		{rs->set_off, rs->set_size / 8 - 1},
+		{list, 0x0001ffff}, /* longer than lists are */
+		{list, 0x00460001}, /* rule 70 */
+		{list, 0x00010002}, /* one rule more than there are */
+		{values, rs->set_count},
+		{values, BPFAST_SET_ONE | 70},
+		{values, BPFAST_DFA_TAIL},
+		{tail, BPFAST_DFA_TAIL | path->value_count},
+		{tail + 4, BPFAST_DFA_TOOK | path->first_tail}, /* a tail that takes */
+		{tail + 4, path->start}, /* a way back */
+		{table + 4, path->first_tail}, /* out of the dead state */
+		{table + path->start * BPFAST_DFA_UNIT * 4, BPFAST_DFA_TAIL},
+		{table + path->start * BPFAST_DFA_UNIT * 4 + 4, path->first_tail},
+		{table + path->start * BPFAST_DFA_UNIT * 4 + 4,
+		 BPFAST_DFA_TOOK | path->value_count << path->bits | path->first_tail},
+		{rs->path_dfa_off + 28, 0}, /* value_count */
+		{rs->path_dfa_off + 24, path->first_tail + 1},
+	};
+	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++)
+		if (check_with(w, bad[i].off, bad[i].value) != -EINVAL)
+			fail_msg("row %zu: %u at %u passes", i, bad[i].value, bad[i].off);
+	tw_free(w);
+}
+
+/* Whatever a broken image holds, the check stays inside it (the sanitizers see to that). */
+static void survives(struct tw *w)
+{
+	static const uint32_t values[] = {
+		0,	   1, 7, 8, 0x40000000, 0x7ffffff8, 0x80000000, 0x80010000, UINT32_MAX - 7,
+		UINT32_MAX};
+	size_t refused = 0;
+
+	for (uint32_t off = 0; off + 4 <= w->image.blob.len; off += off < 6000 ? 4 : 92)
 		for (size_t v = 0; v < sizeof(values) / sizeof(*values); v++)
 			refused += check_with(w, off, values[v]) != 0;
 	assert_true(refused > 500);
 	tw_free(w);
+}
+
+static void test_check_survives_anything(void **state)
+{
+	(void)state;
+	survives(rich());
+	survives(wide());
 }
 
 int main(void)
@@ -539,6 +613,7 @@ int main(void)
 		cmocka_unit_test(test_refusals),
 		cmocka_unit_test(test_refused_patterns),
 		cmocka_unit_test(test_check_refuses),
+		cmocka_unit_test(test_check_refuses_wide),
 		cmocka_unit_test(test_check_survives_anything),
 	};
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * A busy node: a thousand endpoints in fifty groups, five thousand rules over a
- * thousand CIDRs. The tables must grow with the rules, and nothing may take
- * cubic time: the test would not end.
+ * thousand CIDRs; and ten thousand HTTP rules on one port. The tables must grow with
+ * the rules, and nothing may take cubic time: the test would not end.
  */
 #include "compile_world.h"
 
@@ -108,10 +108,84 @@ static void test_busy_node(void **state)
 	tw_free(s.strings);
 }
 
+#define HTTP_RULES 10000
+
+/* Both generations and the rest of the arena fit 64 MiB many times over. */
+static void test_many_http_rules(void **state)
+{
+	struct tw *w = tw_new();
+	struct bf_policy *p = tw_policy(w, "shop", "web", "app=web");
+	struct bf_rule *r = tw_rule(w, p, TW_INGRESS, "app=cart", "80", "");
+	struct bf_error err = {0};
+	double before;
+
+	(void)state;
+	tw_endpoint(w, "shop", "web", "app=web", "10.0.0.1", 0);
+	tw_endpoint(w, "shop", "cart", "app=cart", "10.0.0.2", 1);
+	r->http_rules = tw_alloc(w, HTTP_RULES * sizeof(*r->http_rules));
+	r->http_rule_count = HTTP_RULES;
+	for (int i = 0; i < HTTP_RULES; i++) {
+		r->http_rules[i].method = tw_str(w, "GET");
+		r->http_rules[i].path = tw_fmt(w, "/api/v%d/tenants/%d/items/[0-9]+(/detail)?",
+					       i % 7, 100000 + i * 7919 % 900000);
+	}
+	before = now();
+	if (bf_image_compile(&w->world, &w->image, &err))
+		fail_msg("compile: %s", err.msg);
+	print_message("%.3f s, %zu bytes for %d HTTP rules\n", now() - before, w->image.blob.len,
+		      HTTP_RULES);
+	/* With sanitizers, beside others. */
+	assert_true(now() - before < 20);
+	assert_in_range(w->image.blob.len, 1, 4 << 20);
+	assert_int_equal(bf_image_check(w->image.blob.data, w->image.blob.len, &err), 0);
+	tw_free(w);
+}
+
+#define SLOW_RULESETS 40
+
+/*
+ * Each port's rules alone are within the limits of an automaton, and what is left of them is
+ * small. All of them together would hold the agent up for minutes.
+ */
+static void test_many_slow_rulesets(void **state)
+{
+	struct tw *w = tw_new();
+	struct bf_policy *p = tw_policy(w, "shop", "web", "app=web");
+	struct bf_error err = {0};
+	double before;
+
+	(void)state;
+	tw_endpoint(w, "shop", "web", "app=web", "10.0.0.1", 0);
+	tw_endpoint(w, "shop", "cart", "app=cart", "10.0.0.2", 1);
+	for (int i = 0; i < SLOW_RULESETS; i++) {
+		struct bf_rule *r =
+			tw_rule(w, p, TW_INGRESS, "app=cart", tw_fmt(w, "%d", 1 + i), "");
+
+		r->http_rules = tw_alloc(w, sizeof(*r->http_rules));
+		r->http_rule_count = 1;
+		r->http_rules[0].path = tw_fmt(w, "(/x%d.*a.{17})|(.*)", i);
+		if (i == 2) { /* a few are */
+			if (bf_image_compile(&w->world, &w->image, &err))
+				fail_msg("compile: %s", err.msg);
+			bf_image_free(&w->image);
+		}
+	}
+	before = now();
+	assert_int_equal(bf_image_compile(&w->world, &w->image, &err), -E2BIG);
+	print_message("%.3f s: %s\n", now() - before, err.msg);
+	assert_non_null(strstr(err.msg, "PayloadPolicy shop/web, spec.ingress"));
+	assert_non_null(strstr(err.msg, "all policies together"));
+	/* Alone some three seconds. With sanitizers, beside others. */
+	assert_true(now() - before < 60);
+	tw_free(w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_busy_node),
+		cmocka_unit_test(test_many_http_rules),
+		cmocka_unit_test(test_many_slow_rulesets),
 	};
 
 	return cmocka_run_group_tests_name("policy image at scale", tests, NULL, NULL);

@@ -40,7 +40,7 @@ static void test_ruleset(void **unused)
 
 		assert_int_equal(bf_blob_append(&blob, NULL, 8, &off), 0);
 		left = n++;
-		ret = bf_ruleset_emit(&blob, rules, 2, "abc", 3, &rs, NULL, &err);
+		ret = bf_ruleset_emit(&blob, rules, 2, "abc", 3, NULL, &rs, NULL, &err);
 		if (ret && (ret != -ENOMEM || !err.msg[0]))
 			fail_msg("allocation %ld: %d, %s", n, ret, err.msg);
 		if (!ret && left < 0)

@@ -356,6 +356,28 @@ static void test_limits(void **unused)
 	assert_int_equal(bf_dfa_build(p, 1, &limits, &dfa, NULL, NULL), -E2BIG);
 }
 
+/* Patterns that multiply each other among many that do no harm: the error names two of them. */
+static void test_pair(void **unused)
+{
+	struct bf_pattern p[60];
+	char text[60][40];
+	struct bf_error err = {{0}};
+	struct bf_dfa *dfa = NULL;
+	size_t bad = 99;
+
+	(void)unused;
+	for (int i = 0; i < 60; i++) {
+		/* i % 4: a digit of its own each, else a word. */
+		snprintf(text[i], sizeof(text[i]), i % 4 ? "/tame/%d/[^/]*" : ".*%c.*%c.*",
+			 i % 4 ? i : 'a' + i / 4, 'A' + i / 4);
+		p[i] = pattern_of(text[i], 0);
+	}
+	assert_int_equal(bf_dfa_build(p, 60, NULL, &dfa, &bad, &err), -E2BIG);
+	if (bad % 4 || !strstr(err.msg, "multiply each other's states") ||
+	    strstr(err.msg, "/tame/"))
+		fail_msg("%zu: %s", bad, err.msg);
+}
+
 static void test_minimal(void **unused)
 {
 	static const struct {
@@ -403,6 +425,11 @@ static void test_many(void **unused)
 	assert_int_equal(dfa->start, 0);
 	assert_int_equal(bf_dfa_walk(dfa, dfa->start, "abc", 3), 0);
 	bf_dfa_free(dfa);
+	/* A pattern that never matches: the only set is the empty one. */
+	p[0] = pattern_of("a$b", 0);
+	dfa = build(p, 1);
+	assert_int_equal(dfa->states, 1);
+	bf_dfa_free(dfa);
 	for (size_t i = 0; i < N; i++) {
 		snprintf(text[i], sizeof(text[i]), i % 3 ? "/%zu/.*" : "/%zu", i);
 		p[i] = pattern_of(text[i], ASCII);
@@ -434,8 +461,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_meaning), cmocka_unit_test(test_refused),
-		cmocka_unit_test(test_limits),	cmocka_unit_test(test_minimal),
-		cmocka_unit_test(test_many),
+		cmocka_unit_test(test_limits),	cmocka_unit_test(test_pair),
+		cmocka_unit_test(test_minimal), cmocka_unit_test(test_many),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -426,6 +426,101 @@ static void test_merged(void **unused)
 	assert_true(compared - before > 100000);
 }
 
+/* Does pattern p match what was read, by an automaton with tails? `taken` is the tuple + 1. */
+static bool has_with_tails(const struct bf_dfa *dfa, uint32_t at, uint32_t taken, size_t n,
+			   size_t p)
+{
+	uint32_t set = dfa->accept[at];
+
+	for (uint32_t i = dfa->list_first[set]; i < dfa->list_first[set + 1]; i++) {
+		uint32_t member = dfa->list[i];
+
+		if (member >= n)
+			member = dfa->tuple[dfa->tuple_first[taken - 1] + member - (uint32_t)n];
+		if (member == p)
+			return true;
+	}
+	return false;
+}
+
+/* One input that goes where something may still match, and both automata after each byte. */
+static size_t walk_both(const struct bf_dfa *plain, const struct bf_dfa *tails, size_t n)
+{
+	uint32_t a = plain->start, b = tails->start, taken = 0;
+	size_t matches = 0;
+
+	for (int step = 0; step < 24; step++) {
+		uint8_t byte = 0;
+
+		for (size_t p = 0; p < n; p++) {
+			bool want = plain->set[(size_t)plain->accept[a] * plain->words + p / 64] >>
+					    p % 64 &
+				    1;
+
+			if (has_with_tails(tails, b, taken, n, p) != want)
+				fail_msg("step %d, pattern %zu of %zu: want %d; BPFAST_SEED=%llu",
+					 step, p, n, want, (unsigned long long)seed);
+			matches += want;
+		}
+		for (int i = 0; i < 40; i++) {
+			byte = (uint8_t)below(i % 4 ? 128 : 256);
+			if (plain->next[(size_t)a * plain->classes + plain->class_of[byte]])
+				break;
+		}
+		a = plain->next[(size_t)a * plain->classes + plain->class_of[byte]];
+		b = b * tails->classes + tails->class_of[byte];
+		if (tails->take && tails->take[b]) {
+			assert_true(!taken && tails->next[b] >= tails->first_tail);
+			taken = tails->take[b];
+		}
+		b = tails->next[b];
+	}
+	return matches;
+}
+
+/* Patterns with common ends and beginnings: with tails they mean what they mean without. */
+static void test_tails(void **unused)
+{
+	struct bf_dfa_limits limits = {.tails = true};
+	size_t matches = 0, taken = 0;
+
+	(void)unused;
+	for (int round = 0; round < 150; round++) {
+		static struct text texts[24];
+		struct bf_pattern patterns[24];
+		struct bf_dfa *plain = NULL, *tails = NULL;
+		size_t n = 0, want = 2 + below(23);
+
+		while (n < want) {
+			struct text *t = &texts[n];
+
+			t->len = 0;
+			gen(t, 1, false);
+			if (n && below(4)) {
+				const struct text *old = &texts[below(n)];
+				size_t from = below(3) ? 0 : below(old->len + 1);
+
+				if (t->len + old->len + 2 > sizeof(t->s))
+					continue;
+				memcpy(t->s + t->len, old->s + from, old->len - from);
+				t->len += old->len - from;
+			}
+			patterns[n] = (struct bf_pattern){.text = t->s, .len = t->len};
+			n += !bf_pattern_check(&patterns[n], NULL);
+		}
+		if (bf_dfa_build(patterns, n, NULL, &plain, NULL, NULL) ||
+		    bf_dfa_build(patterns, n, &limits, &tails, NULL, NULL))
+			fail_msg("BPFAST_SEED=%llu", (unsigned long long)seed);
+		taken += tails->tuples > 0;
+		for (int i = 0; i < 100; i++)
+			matches += walk_both(plain, tails, n);
+		bf_dfa_free(plain);
+		bf_dfa_free(tails);
+	}
+	printf("%zu rounds with tails, %zu matches\n", taken, matches);
+	assert_true(taken > 100 && matches > 10000);
+}
+
 static void test_limits_agree(void **unused)
 {
 	static const char *const texts[] = {
@@ -474,10 +569,9 @@ static void test_limits_agree(void **unused)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_language),
-		cmocka_unit_test(test_merged),
-		cmocka_unit_test(test_syntax),
-		cmocka_unit_test(test_limits_agree),
+		cmocka_unit_test(test_language), cmocka_unit_test(test_merged),
+		cmocka_unit_test(test_syntax),	 cmocka_unit_test(test_limits_agree),
+		cmocka_unit_test(test_tails),
 	};
 	const char *text = getenv("BPFAST_SEED");
 

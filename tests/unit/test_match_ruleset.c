@@ -13,6 +13,7 @@
 #include <bpfast/image.h>
 
 #include "match/ruleset.h"
+#include "ruleset_tables.h"
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 
@@ -25,170 +26,6 @@ static size_t below(size_t n)
 	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
 	z = (z ^ z >> 27) * 0x94d049bb133111ebu;
 	return (z ^ z >> 31) % n;
-}
-
-struct header {
-	const char *name, *value;
-};
-
-struct request {
-	const char *method, *path;
-	const char *query; /* with its ?, or "" */
-	const char *host; /* NULL: there is none */
-	struct header headers[6];
-	size_t header_count;
-};
-
-struct tables {
-	struct bf_blob blob;
-	struct bpfast_image_ruleset rs;
-};
-
-/* --- the tables, as the kernel reads them --- */
-
-static const void *at(const struct tables *t, uint32_t off)
-{
-	assert_int_equal(off % 8, 0);
-	assert_true(off < t->blob.len);
-	return t->blob.data + off;
-}
-
-/* Every offset in range, every state the beginning of a row, the dead state dead. */
-static void check_dfa(const struct tables *t, uint32_t off, uint32_t accepts_below)
-{
-	const struct bpfast_image_dfa *dfa = at(t, off);
-	uint32_t row = dfa->classes + 1;
-
-	assert_true(off + sizeof(*dfa) + 4ul * dfa->entries <= t->blob.len);
-	assert_int_equal(dfa->entries % row, 0);
-	assert_int_equal(dfa->start % row, 0);
-	assert_true(dfa->start < dfa->entries);
-	for (int b = 0; b < 256; b++)
-		assert_true(dfa->class_of[b] < dfa->classes);
-	for (uint32_t i = 0; i < dfa->entries; i++) {
-		if (i % row == 0) {
-			assert_true(dfa->table[i] < accepts_below);
-		} else {
-			assert_true(dfa->table[i] < dfa->entries);
-			assert_int_equal(dfa->table[i] % row, 0);
-			if (i < row)
-				assert_int_equal(dfa->table[i], 0);
-		}
-	}
-}
-
-static uint32_t walk(const struct tables *t, uint32_t off, const char *text)
-{
-	const struct bpfast_image_dfa *dfa = at(t, off);
-	uint32_t s = dfa->start;
-
-	for (; *text; text++)
-		s = dfa->table[s + 1 + dfa->class_of[(uint8_t)*text]];
-	return dfa->table[s];
-}
-
-static void narrow(const struct tables *t, uint64_t *possible, uint32_t set)
-{
-	const uint64_t *bits = at(t, t->rs.set_off);
-
-	assert_true(set < t->rs.set_count);
-	for (uint32_t w = 0; w < t->rs.words; w++)
-		possible[w] &= bits[(size_t)set * t->rs.words + w];
-}
-
-static bool tables_allow(const struct tables *t, const struct request *r)
-{
-	uint64_t possible[BPFAST_SET_WORDS_MAX];
-	bool seen[BPFAST_HEADER_SLOTS] = {0};
-	char target[256];
-
-	for (uint32_t i = 0; i < t->rs.words * 64; i++) {
-		if (i % 64 == 0)
-			possible[i / 64] = 0;
-		if (i < t->rs.rule_count)
-			possible[i / 64] |= 1ull << (i % 64);
-	}
-	snprintf(target, sizeof(target), "%s%s", r->path, r->query);
-	if (t->rs.method_dfa_off)
-		narrow(t, possible, walk(t, t->rs.method_dfa_off, r->method));
-	if (t->rs.path_dfa_off)
-		narrow(t, possible, walk(t, t->rs.path_dfa_off, r->path));
-	if (t->rs.target_dfa_off)
-		narrow(t, possible, walk(t, t->rs.target_dfa_off, target));
-	if (t->rs.host_dfa_off) {
-		const struct bpfast_image_dfa *host = at(t, t->rs.host_dfa_off);
-
-		narrow(t, possible,
-		       r->host ? walk(t, t->rs.host_dfa_off, r->host) : host->table[0]);
-	}
-	for (size_t h = 0; h < r->header_count; h++) {
-		uint32_t slot = walk(t, t->rs.name_dfa_off, r->headers[h].name) >> 8;
-
-		if (!slot)
-			continue;
-		assert_true(slot <= t->rs.header_count);
-		seen[slot - 1] = true;
-		narrow(t, possible, walk(t, t->rs.header[slot - 1].dfa_off, r->headers[h].value));
-	}
-	for (uint32_t i = 0; i < t->rs.header_count; i++) {
-		if (!seen[i])
-			narrow(t, possible, t->rs.header[i].absent_set);
-	}
-	for (uint32_t w = 0; w < t->rs.words; w++) {
-		if (possible[w])
-			return true;
-	}
-	return false;
-}
-
-/* --- the rules, one by one --- */
-
-static bool matches(const char *pattern, unsigned int flags, const char *text)
-{
-	struct bf_pattern p = {.text = pattern, .len = strlen(pattern), .flags = flags};
-	struct bf_dfa *dfa;
-	uint32_t end;
-	bool yes;
-
-	assert_int_equal(bf_dfa_build(&p, 1, NULL, &dfa, NULL, NULL), 0);
-	end = bf_dfa_walk(dfa, dfa->start, text, strlen(text));
-	yes = dfa->accept[end] && dfa->set[(size_t)dfa->accept[end] * dfa->words];
-	bf_dfa_free(dfa);
-	return yes;
-}
-
-static bool header_holds(const struct bf_http_header *want, const struct request *r)
-{
-	bool there = false;
-
-	if (!strcasecmp(want->name, "host"))
-		return r->host && (want->op == BF_HEADER_PRESENT || !strcmp(r->host, want->value));
-	for (size_t h = 0; h < r->header_count; h++) {
-		if (strcasecmp(r->headers[h].name, want->name))
-			continue;
-		there = true;
-		if (want->op == BF_HEADER_EQUALS && strcmp(r->headers[h].value, want->value))
-			return false;
-	}
-	return there;
-}
-
-static bool rule_allows(const struct bf_http_rule *rule, const struct request *r)
-{
-	char target[256];
-
-	snprintf(target, sizeof(target), "%s%s", r->path, rule->path_has_query ? r->query : "");
-	if (rule->method && !matches(rule->method, 0, r->method))
-		return false;
-	if (rule->path && !matches(rule->path, 0, target))
-		return false;
-	if (rule->host && (!r->host || !matches(rule->host, BF_PATTERN_FOLD, r->host)))
-		return false;
-	for (size_t h = 0; h < rule->header_count; h++) {
-		if (!header_holds(&rule->headers[h], r))
-			return false;
-	}
-	return true;
 }
 
 /* --- random ones --- */
@@ -255,22 +92,22 @@ static void emit(struct tables *t, const struct bf_http_rule *rules, size_t n)
 	size_t bad;
 
 	t->blob = new_blob();
-	if (bf_ruleset_emit(&t->blob, rules, n, "HTTP/1.1 403 Forbidden\r\n\r\n", 26, &t->rs, &bad,
-			    &err))
+	if (bf_ruleset_emit(&t->blob, rules, n, "HTTP/1.1 403 Forbidden\r\n\r\n", 26, NULL, &t->rs,
+			    &bad, &err))
 		fail_msg("%s", err.msg);
 	assert_int_equal(t->rs.rule_count, n);
 	assert_int_equal(t->rs.words, (n + 63) / 64);
-	check_dfa(t, t->rs.name_dfa_off, 0x10000);
+	check_dfa(t, t->rs.name_dfa_off, true);
 	if (t->rs.method_dfa_off)
-		check_dfa(t, t->rs.method_dfa_off, t->rs.set_count);
+		check_dfa(t, t->rs.method_dfa_off, false);
 	if (t->rs.path_dfa_off)
-		check_dfa(t, t->rs.path_dfa_off, t->rs.set_count);
+		check_dfa(t, t->rs.path_dfa_off, false);
 	if (t->rs.target_dfa_off)
-		check_dfa(t, t->rs.target_dfa_off, t->rs.set_count);
+		check_dfa(t, t->rs.target_dfa_off, false);
 	if (t->rs.host_dfa_off)
-		check_dfa(t, t->rs.host_dfa_off, t->rs.set_count);
+		check_dfa(t, t->rs.host_dfa_off, false);
 	for (uint32_t h = 0; h < t->rs.header_count; h++)
-		check_dfa(t, t->rs.header[h].dfa_off, t->rs.set_count);
+		check_dfa(t, t->rs.header[h].dfa_off, false);
 }
 
 static void test_random(void **unused)
@@ -306,6 +143,97 @@ static void test_random(void **unused)
 	}
 	printf("%zu requests, %zu allowed\n", asked, allowed);
 	assert_in_range(allowed, asked / 10, asked * 9 / 10);
+}
+
+/*
+ * Many patterns that differ in the middle, with ends of a few kinds and some patterns that
+ * overlap with them: what the tails are made for, and what may go wrong with them.
+ */
+static void test_tails(void **unused)
+{
+	static const char *const ends[] = {
+		"/items/[0-9]+(/detail)?",
+		"/items/[0-9]+(/detail)?",
+		"/items/[0-9]*/detail",
+		"(/a|/b)*",
+		"/x(ab)*c?",
+		"",
+		"/.*z",
+		"/items/7",
+	};
+	static const char *const asked[] = {
+		"/items/7", "/items/77/detail",
+		"/items/",  "/items/7/detai",
+		"",	    "/a/b/a",
+		"/x",	    "/xababc",
+		"/xaba",    "/yz",
+		"/a/z",	    "/items/7z",
+	};
+	size_t allowed = 0, asks = 0;
+
+	(void)unused;
+	for (int round = 0; round < 6; round++) {
+		size_t n = 65 + below(120);
+		struct bf_http_rule *rules = calloc(n, sizeof(*rules));
+		struct bf_http_header *headers = calloc(n, sizeof(*headers));
+		const struct bpfast_image_dfa *path;
+		struct tables t;
+
+		for (size_t i = 0; i < n; i++) {
+			assert_true(asprintf(&rules[i].path, "/t/%zu%s", i, ends[below(8)]) > 0);
+			rules[i].method = PICK("GET", "GET", "POST");
+			rules[i].path_has_query = round == 5 && !below(4);
+			headers[i] = (struct bf_http_header){.name = S("X-Tenant"), .value = NULL};
+			assert_true(asprintf(&headers[i].value, "t%zu", i) > 0);
+			headers[i].op = BF_HEADER_EQUALS;
+			if (round % 2 && below(2)) {
+				rules[i].headers = &headers[i];
+				rules[i].header_count = 1;
+			}
+		}
+		if (round >= 2) { /* every state of theirs speaks of these, too */
+			free(rules[3].path);
+			free(rules[4].path);
+			rules[3].path = strdup("/t/.*/a");
+			rules[4].path = strdup("/.*");
+			rules[4].method = S("PUT");
+		}
+		emit(&t, rules, n);
+		path = at(&t, t.rs.path_dfa_off);
+		assert_true(path->value_count > 0);
+		for (int i = 0; i < 150; i++) {
+			size_t rule = below(n);
+			char text[100], tenant[20];
+			struct request r = {.method = PICK("GET", "POST", "PUT"),
+					    .path = text,
+					    .query = "",
+					    .host = "h"};
+			bool want = false;
+
+			snprintf(text, sizeof(text), "/t/%zu%s", rule, asked[below(12)]);
+			snprintf(tenant, sizeof(tenant), "t%zu", below(4) ? rule : below(n));
+			r.header_count = below(2);
+			r.headers[0] = (struct header){"x-tenant", tenant};
+			/* Of the others only a few can match. */
+			for (size_t k = 0; !want && k < n; k++)
+				want = (k == rule || k == 3 || k == 4 || (k < rule && k < 20)) &&
+				       rule_allows(&rules[k], &r);
+			if (tables_allow(&t, &r) != want)
+				fail_msg("round %d, rule %zu (%s): %s %s: want %d", round, rule,
+					 rules[rule].path, r.method, text, want);
+			allowed += want;
+			asks++;
+		}
+		bf_blob_free(&t.blob);
+		for (size_t i = 0; i < n; i++) {
+			free(rules[i].path);
+			free(headers[i].value);
+		}
+		free(rules);
+		free(headers);
+	}
+	printf("%zu requests, %zu allowed\n", asks, allowed);
+	assert_in_range(allowed, asks / 10, asks * 9 / 10);
 }
 
 /* --- cases with a name --- */
@@ -501,7 +429,7 @@ static void test_names(void **unused)
 	emit(&t, &rule, 1);
 	assert_int_equal(t.rs.header_count, 2);
 	assert_int_equal(bf_response_names_emit(&t.blob, &response, NULL), 0);
-	check_dfa(&t, response, 0x10000);
+	check_dfa(&t, response, true);
 	for (size_t i = 0; i < COUNT(cases); i++) {
 		if (walk(&t, t.rs.name_dfa_off, cases[i].name) != cases[i].value ||
 		    walk(&t, response, cases[i].name) != cases[i].response)
@@ -544,7 +472,8 @@ static void test_reply(void **unused)
 
 		blob = new_blob();
 		assert_int_equal(
-			bf_ruleset_emit(&blob, NULL, 0, cases[i].reply, len, &rs, NULL, &err), 0);
+			bf_ruleset_emit(&blob, NULL, 0, cases[i].reply, len, NULL, &rs, NULL, &err),
+			0);
 		assert_int_equal(rs.reply_len, cases[i].len);
 		assert_memory_equal(&rs.reply_sum, cases[i].word, 2);
 		if (len)
@@ -555,14 +484,15 @@ static void test_reply(void **unused)
 	}
 	memset(big, 'x', sizeof(big));
 	blob = new_blob();
-	assert_int_equal(bf_ruleset_emit(&blob, NULL, 0, big, sizeof(big), &rs, NULL, &err),
+	assert_int_equal(bf_ruleset_emit(&blob, NULL, 0, big, sizeof(big), NULL, &rs, NULL, &err),
 			 -E2BIG);
 	assert_non_null(strstr(err.msg, "512"));
 	bf_blob_free(&blob);
 	memset(&blob, 0, sizeof(blob));
-	assert_int_equal(bf_ruleset_emit(&blob, NULL, 0, NULL, 0, &rs, NULL, &err), -EINVAL);
+	assert_int_equal(bf_ruleset_emit(&blob, NULL, 0, NULL, 0, NULL, &rs, NULL, &err), -EINVAL);
 	blob = new_blob();
-	assert_int_equal(bf_ruleset_emit(&blob, NULL, 0, big, sizeof(big) - 1, &rs, NULL, &err), 0);
+	assert_int_equal(
+		bf_ruleset_emit(&blob, NULL, 0, big, sizeof(big) - 1, NULL, &rs, NULL, &err), 0);
 	bf_blob_free(&blob);
 }
 
@@ -573,7 +503,7 @@ static void expect_refusal(const struct bf_http_rule *rules, size_t n, int code,
 	struct bf_error err = {{0}};
 	struct bf_blob blob = new_blob();
 	size_t bad = 999;
-	int ret = bf_ruleset_emit(&blob, rules, n, NULL, 0, &rs, &bad, &err);
+	int ret = bf_ruleset_emit(&blob, rules, n, NULL, 0, NULL, &rs, &bad, &err);
 
 	if (ret != code || bad != where || !strstr(err.msg, says))
 		fail_msg("%d at rule %zu: %s", ret, bad, err.msg);
@@ -707,10 +637,11 @@ static void test_blob(void **unused)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_blob),	  cmocka_unit_test(test_which_rules),
-		cmocka_unit_test(test_random),	  cmocka_unit_test(test_names),
-		cmocka_unit_test(test_reply),	  cmocka_unit_test(test_refusals),
-		cmocka_unit_test(test_all_slots), cmocka_unit_test(test_many),
+		cmocka_unit_test(test_blob),	 cmocka_unit_test(test_which_rules),
+		cmocka_unit_test(test_random),	 cmocka_unit_test(test_names),
+		cmocka_unit_test(test_tails),	 cmocka_unit_test(test_reply),
+		cmocka_unit_test(test_refusals), cmocka_unit_test(test_all_slots),
+		cmocka_unit_test(test_many),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -16,8 +16,26 @@ static struct bf_text text;
 
 static int make(void **state)
 {
+	static struct bf_shield_numbers guarded[2];
+	static const char *const kinds[] = {"syn", "udp"};
+	static const uint64_t begun[] = {31, 32}, running[] = {0, 1};
+	const struct bf_detection_numbers detection = {
+		.kinds = 2,
+		.kind = kinds,
+		.begun = begun,
+		.running = running,
+		.destinations = 33,
+		.samples = 34,
+		.samples_lost = 35,
+	};
 	static struct bpfast_metrics m;
-	struct bf_datapath_status s = {.hook = "tcx", .flows_used = 7, .flows_max = 100};
+	const uint64_t entries[2] = {24, 25};
+	struct bf_datapath_status s = {.hook = "tcx",
+				       .flows_used = 7,
+				       .flows_max = 100,
+				       .flows_per_endpoint = 50,
+				       .flows_most = 4,
+				       .endpoints_full = 2};
 	struct bf_agent_numbers a = {.version = "1.2.3", .revision = 5, .cpu_seconds = 0.25};
 
 	(void)state;
@@ -29,6 +47,13 @@ static int make(void **state)
 	m.http_latency[BPFAST_LATENCY_BUCKETS - 1] = 4;
 	m.http_latency_sum_ns = 1500000000;
 	bf_exposition(&text, &m, &s, &a);
+	strcpy(guarded[0].interface, "eth0");
+	strcpy(guarded[1].interface, "eth1");
+	guarded[0].count.passed = 21;
+	guarded[1].count.dropped[BPFAST_R_SHIELD_STATE - BPFAST_R_SHIELD] = 22;
+	guarded[1].count.class[BPFAST_SC_UDP] = 23;
+	bf_shield_exposition(&text, guarded, 2, entries);
+	bf_detection_exposition(&text, &detection);
 	return text.failed;
 }
 
@@ -56,9 +81,22 @@ static void values(void **state)
 	has("bpfast_http_requests_total{verdict=\"dropped\"} 13");
 	has("bpfast_flows 7");
 	has("bpfast_flows_limit 100");
+	has("bpfast_endpoint_flows_most 4");
+	has("bpfast_endpoint_flows_limit 50");
+	has("bpfast_endpoints_flows_full 2");
 	has("bpfast_build_info{version=\"1.2.3\",hook=\"tcx\"} 1");
 	has("bpfast_policy_revision 5");
 	has("process_cpu_seconds_total 0.25");
+	has("bpfast_shield_passed_packets_total{interface=\"eth0\"} 21");
+	has("bpfast_shield_dropped_packets_total{interface=\"eth1\",reason=\"shield-out-of-state\"}"
+	    " "
+	    "22");
+	has("bpfast_shield_class_packets_total{interface=\"eth1\",class=\"udp\"} 23");
+	has("bpfast_shield_list_entries{list=\"allow\"} 25");
+	has("bpfast_shield_attacks_total{kind=\"udp\"} 32");
+	has("bpfast_shield_attacks_running{kind=\"udp\"} 1");
+	has("bpfast_shield_destinations 33");
+	has("bpfast_shield_samples_lost_total 35");
 }
 
 /* Buckets count up; the last is all; bounds are seconds (2^14 ns first). */

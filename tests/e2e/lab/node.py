@@ -8,12 +8,14 @@ import re
 import signal
 import subprocess
 import tempfile
+import time
 from dataclasses import dataclass
 
 from .netns import Namespace, ip
 from .wait import SLOW, until
 
 ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", "..", ".."))
+OTHER_LAYOUT = os.path.join(ROOT, "build", "upgrade", "bin", "bpfastd")  # an agent whose maps are laid out otherwise
 BIN = os.path.join(os.environ.get("BPFAST_BIN", os.path.join(ROOT, "build", "bin")))
 _numbers = itertools.count(1)
 
@@ -180,8 +182,8 @@ class Node:
 
     # --- agent ---
 
-    def start_agent(self, *extra, ready=True):
-        args = [os.path.join(BIN, "bpfastd"), "--config", self.config, "--run-dir", self.run_dir, "--pin-dir", self.pin_dir]
+    def start_agent(self, *extra, ready=True, program=(os.path.join(BIN, "bpfastd"),), patience=15):
+        args = [*program, "--config", self.config, "--run-dir", self.run_dir, "--pin-dir", self.pin_dir]
         args += ["--policy-dir", self.policy_dir, "--log-dir", self.log_dir]
         args += ["--metrics-listen", f"127.0.0.1:{self.metrics_port}"]
         args += (["--force-clsact"] if self.clsact else []) + self.agent_args + list(extra)
@@ -189,7 +191,7 @@ class Node:
         with open(self.agent_log, "ab") as log:
             self.agent = self.ns.popen(*args, stdout=log, stderr=log)
         if ready:
-            until(lambda: self.agent.poll() is not None or re.search(r"\bready\b", self.log_since(mark)), 15, "the agent logs ready")
+            until(lambda: self.agent.poll() is not None or re.search(r"\bready\b", self.log_since(mark)), patience, "the agent logs ready")
             if self.agent.poll() is not None:
                 raise RuntimeError(f"bpfastd ended with {self.agent.returncode}: {self.log_since(mark)}")
         return self.agent
@@ -253,7 +255,8 @@ class Node:
         return self.cli("observe", "--last", last, "-o", "json", *args).lines
 
     def metrics(self):
-        """name{labels} -> value, from the agent's port."""
+        """name{labels} -> value, from the agent's port; not older than the call."""
+        time.sleep(0.1)  # a page that was made before is given for so long
         r = self.ns.run("curl", "-sS", "-m", "5", f"http://127.0.0.1:{self.metrics_port}/metrics", check=True)
         return parse_metrics(r.stdout)
 

@@ -115,13 +115,8 @@ class Range:
 
     def drops(self):
         """reason -> packets that were dropped for it."""
-        with self.node.ns.inside():
-            s = socket.create_connection(("127.0.0.1", self.node.metrics_port), 5)
-        with s:
-            s.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
-            text = b"".join(iter(lambda: s.recv(65536), b"")).decode()
         out = {}
-        for key, value in parse_metrics(text.partition("\r\n\r\n")[2]).items():
+        for key, value in parse_metrics(self.node.cli("metrics").out).items():
             if key.startswith("bpfast_dropped_packets_total"):
                 reason = key.split('reason="')[1].split('"')[0]
                 out[reason] = out.get(reason, 0) + value

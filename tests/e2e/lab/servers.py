@@ -107,7 +107,7 @@ http {{
 
 
 def apache(ns, port=8080):
-    """Static files only: /hello, /files/, /api/v1/items, /admin/users."""
+    """Static files only: /hello, /files/, /api/v1/items, /admin/users. Its processes as Debian sets them (mpm_event.conf)."""
     d = _directory("apache")
     make_files(d)
     for path in ("hello", "api/v1/items", "admin/users"):
@@ -120,7 +120,11 @@ DefaultRuntimeDir {d}
 ServerName web
 LoadModule mpm_event_module /usr/lib/apache2/modules/mod_mpm_event.so
 LoadModule authz_core_module /usr/lib/apache2/modules/mod_authz_core.so
-StartServers 1
+StartServers 2
+MinSpareThreads 25
+MaxSpareThreads 75
+ThreadLimit 64
+MaxRequestWorkers 150
 ThreadsPerChild 25
 User nobody
 Group nogroup

@@ -1,0 +1,383 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""`sudo make bench-shield`, the part with traffic: what floods leave of the goodput, what a dropped packet costs, what honest load loses.
+
+Goodput: new HTTP connections per second while a flood comes, divided by the same while the same flood goes past the target. BENCH_ROUNDS (4)
+interleaved rounds of a second, in shuffled order: past, past again (the control), at the target, at the target with shield's mode off. BENCH_RATE
+(50000) packets a second. Then CPU time of a dropped packet beside nftables and iptables; honest load; when mitigation begins and ends.
+BENCH_ONLY, a regular expression, chooses among the floods and "strangers", "cost", "honest", "times". Writes build/bench/floods.md and prints it.
+"""
+
+import os
+import random
+import re
+import statistics
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+from common import ONLY, enter, gate, machine, noisy, note, ratios, write
+from wire import BLOCKED, CLIENT_CPU, IP, MAC, MANY, Wire, octets, until_sent
+
+ROUNDS = int(os.environ.get("BENCH_ROUNDS", "4"))
+RATE = int(os.environ.get("BENCH_RATE", "50000"))
+LEAD = 30000  # packets of a flood before it is measured: bursts of the limits are over then
+COUNT = 200000  # packets, for the cost of one
+GATE, FIRST, RELEASE = 0.95, 1, 15
+
+# --- packets, as trafgen writes them, from the IP header on ----------------------------
+
+FORGED = "dinc(16, 99, 1), drnd(3)"
+
+
+def ip(proto, payload, source=FORGED, more="0, 0", length=None):
+    """`payload`: (bytes, text)"""
+    size, text = payload
+    return f"0x45, 0, c16({length or 20 + size}), drnd(2), {more}, 64, {proto}, csumip(14, 33), {source}, TARGET, {text}"
+
+
+def tcp(flags, offset=0x50):
+    return 20, f"drnd(2), c16(80), drnd(4), drnd(4), {offset}, {flags}, c16(1024), csumtcp(14, 34), 0, 0"
+
+
+def udp(sport, dport, size):
+    return 8 + size, f"{sport}, c16({dport}), c16({8 + size}), 0, 0, fill(0x81, {size})"
+
+
+FIN, SYN, RST, PSH, ACK, URG = 0x01, 0x02, 0x04, 0x08, 0x10, 0x20
+PING = 64, "8, 0, csumip(34, 97), drnd(4), fill('x', 56)"
+BAD = octets(IP["bad"])
+
+FLOODS = {
+    "SYN, forged sources": ip(6, tcp(SYN)),
+    "SYN, eight sources": ip(6, tcp(SYN), source="10, 99, 1, dinc(1, 8, 1)"),
+    "SYN, one source that answers with RST": ip(6, tcp(SYN), source=BAD),
+    "ACK, forged sources": ip(6, tcp(ACK)),
+    "RST, one source": ip(6, tcp(RST), source=BAD),
+    "FIN, forged sources": ip(6, tcp(FIN | ACK)),
+    "UDP, forged sources": ip(17, udp("drnd(2)", 53, 64)),
+    "UDP amplification, source port 53, 512 bytes": ip(17, udp("c16(53)", 40000, 512)),
+    "ICMP, one source": ip(1, PING, source=BAD),
+    "fragments": ip(17, (600, "fill('x', 600)"), source=BAD, more="0x00, 0xb9"),
+    "malformed, a TCP header longer than the packet": ip(6, tcp(ACK, 0xF0)),
+    "LAND": ip(6, tcp(SYN), source="TARGET"),
+    "illegal flags, FIN PSH URG": ip(6, tcp(FIN | PSH | URG)),
+}
+
+
+def flood(wire, name, past):
+    return wire.flood(MAC["sink" if past else "uplink"], FLOODS[name], RATE, past)
+
+
+# --- goodput ---------------------------------------------------------------------------
+
+VARIANTS = {"past": (True, "enforce"), "past again": (True, "enforce"), "guarded": (False, "enforce"), "unguarded": (False, "off")}
+
+
+class Row:
+    def __init__(self):
+        self.goodput = {v: [] for v in VARIANTS}
+        self.rate = {v: [] for v in VARIANTS}
+        self.arrived = []  # shares of the flood, with shield
+
+
+def through(wire, row, name, variant):
+    past, mode = VARIANTS[variant]
+    wire.attach("--mode", mode)
+    if "SYN" in name or name == "LAND":
+        wire.fresh_server()
+    # So is a client that was there before the flood.
+    wire.good.run("curl", "-s", "-o", "/dev/null", "-m", "2", f"http://{wire.web.ip4}/hello")
+    with flood(wire, name, past):
+        until_sent(wire, LEAD)
+        sent, start = wire.sent(), time.monotonic()
+        drops = wire.dropped() if variant == "guarded" else 0
+        got = wire.new_connections()
+        came, took = wire.sent() - sent, time.monotonic() - start
+        if variant == "guarded":
+            row.arrived.append(max(0, 1 - (wire.dropped() - drops) / came))
+    row.goodput[variant].append(max(got, 0.1))
+    row.rate[variant].append(came / took)
+
+
+def goodput(wire, names):
+    """name -> Row"""
+    rows = {n: Row() for n in names}
+    wire.attach("--native")
+    for r in range(ROUNDS):
+        rng = random.Random(r)
+        order = [(n, v) for n in names for v in rng.sample(list(VARIANTS), len(VARIANTS))]
+        for i, (name, variant) in enumerate(order):
+            if i % len(VARIANTS) == 0:
+                note(f"round {r + 1} of {ROUNDS}: {name}")
+            through(wire, rows[name], name, variant)
+    wire.detach()
+    return rows
+
+
+def spread(values, digits=2):
+    return f"{statistics.median(values):.{digits}f} | {min(values):.{digits}f} to {max(values):.{digits}f}"
+
+
+def goodput_table(rows):
+    out = ["## Goodput of new HTTP connections through a flood", "",
+           f"wrk, 8 connections, one request each; flood, the kernel's work for it, and the server on CPU 0, the client on CPU 1. {ROUNDS} rounds, each divided by the same "
+           "flood sent past the target in the same round. Unguarded: shield's mode is off.", "",
+           "| flood | packets/s past, at the target | requests/s past | control: past again / past | guarded / past | range | passed of the flood | unguarded / past | gate | |",
+           "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |"]
+    for name, row in rows.items():
+        g, rate = row.goodput, lambda v: statistics.median(row.rate[v]) / 1000
+        control, guarded, bare = (ratios(g[v], g["past"]) for v in ("past again", "guarded", "unguarded"))
+        quiet = not noisy(control) and abs(statistics.median(control) - 1) <= 0.1
+        verdict = gate(statistics.median(guarded) >= GATE) if quiet else "undecided, too much noise"
+        out.append(f"| {name} | {rate('past'):.0f}k, {rate('guarded'):.0f}k | {statistics.median(g['past']):.0f} | {min(control):.2f} to {max(control):.2f} | "
+                   f"{spread(guarded)} | {100 * statistics.median(row.arrived):.0f} % | {statistics.median(bare):.2f} | at least {GATE} | {verdict} |")
+    return out + [""]
+
+
+# --- clients that were never there ---------------------------------------------------------
+
+MET = ("SYN, forged sources", "ACK, forged sources", "UDP, forged sources")
+
+
+def strangers(wire):
+    """flood -> variant -> (asked, answered within a second)"""
+    out = {}
+    wire.attach("--native")
+    for name in MET:
+        note(f"strangers: {name}")
+        out[name] = {}
+        for variant in ("past", "guarded", "unguarded"):
+            past, mode = VARIANTS[variant]
+            wire.attach("--mode", mode)
+            wire.fresh_server()
+            with flood(wire, name, past):
+                until_sent(wire, LEAD)
+                with ThreadPoolExecutor(50) as pool:
+                    got = list(pool.map(lambda _: wire.stranger(), range(100)))
+            out[name][variant] = len(got), sum(got)
+    wire.detach()
+    return out
+
+
+def strangers_table(got):
+    out = ["## Clients that were never there before", "", "Each address asks once; answered within a second, before a lost SYN would be sent again. Reported.", "",
+           "| flood | past the target | at the target, guarded | unguarded |", "| --- | --- | --- | --- |"]
+    for name, by in got.items():
+        out.append(f"| {name} | " + " | ".join(f"{by[v][1]} of {by[v][0]}" for v in ("past", "guarded", "unguarded")) + " |")
+    return out + [""]
+
+
+# --- CPU time of a dropped packet ---------------------------------------------------------
+
+NFT = 'table netdev bench { chain in { type filter hook ingress device "uplink" priority 0; ip saddr %s drop; }; }\n' % BLOCKED
+
+
+def nft(wire, on):
+    wire.node.ns.run("nft", "-f", "-", input=NFT if on else "delete table netdev bench\n", check=True)
+
+
+def iptables(program):
+    def switch(wire, on):
+        wire.node.ns.run(program, "-t", "raw", "-A" if on else "-D", "PREROUTING", "-s", BLOCKED, "-j", "DROP", check=True)
+    return switch
+
+
+def shield(how):
+    def switch(wire, on):
+        if on:
+            wire.attach(how)
+        else:
+            wire.detach()
+    return switch
+
+
+def nothing(_wire, _on):
+    pass
+
+
+# name -> (whose address, how it is switched on and off)
+WAYS = {
+    "nobody gets it (the floor)": ("void", nothing),
+    "XDP native, an empty program": ("sink", nothing),
+    "XDP native, shield's block list": ("uplink", shield("--native")),
+    "XDP generic, shield's block list": ("uplink", shield("--generic")),
+    "TC ingress, shield's block list": ("uplink", shield("--tc")),
+    "nftables, netdev ingress": ("uplink", nft),
+    "iptables, raw PREROUTING, nf_tables": ("uplink", iptables("iptables-nft")),
+    "iptables, raw PREROUTING, legacy": ("uplink", iptables("iptables-legacy")),
+}
+
+
+def cost(wire):
+    """way -> nanoseconds of CPU for a packet, by round"""
+    out, order = {w: [] for w in WAYS}, list(WAYS)
+    flood = ip(17, udp("drnd(2)", 53, 64), source="10, 99, drnd(2)")
+    # Empty tables of netfilter cost something as well: they are made before the first round.
+    for way in WAYS:
+        WAYS[way][1](wire, True)
+        WAYS[way][1](wire, False)
+    wire.node.cli("shield", "block", BLOCKED)
+    for r in range(ROUNDS):
+        note(f"cost, round {r + 1} of {ROUNDS}")
+        random.Random(r).shuffle(order)
+        for way in order:
+            to, switch = WAYS[way]
+            switch(wire, True)
+            try:
+                arrived, sent = wire.arrived(), wire.sent()
+                seconds = wire.cpu_time(wire.trafgen(MAC[to], flood, count=COUNT))
+                arrived, sent = wire.arrived() - arrived, wire.sent() - sent
+                if sent < COUNT or arrived > COUNT // 100:
+                    raise RuntimeError(f"{way}: {arrived} of {sent} packets were not dropped")
+                out[way].append(seconds / COUNT * 1e9)
+            finally:
+                switch(wire, False)
+    wire.node.cli("shield", "unblock", BLOCKED)
+    return out
+
+
+def cost_table(got):
+    floor = list(got)[0]
+    out = ["## CPU time of a dropped packet", "",
+           f"CPU time of the sender, in which the kernel also receives and drops, for {COUNT:,} packets of UDP with random sources of {BLOCKED}; {ROUNDS} interleaved rounds. "
+           "The floor: the same packets, which the bridge gives to nobody. What is above it is a veth, the way to the hook, and the drop.", "",
+           "| where it is dropped | ns a packet, median | range | above the floor | range |", "| --- | --- | --- | --- | --- |"]
+    for way, values in got.items():
+        above = [a - b for a, b in zip(values, got[floor])]
+        out.append(f"| {way} | {spread(values, 0)} | " + ("| |" if way == floor else f"{spread(above, 0)} |"))
+    return out + ["", "A veth has no buffers of its own for native XDP: it first makes them from the sender's, for the empty program too. A network card does not.", ""]
+
+
+# --- honest load ----------------------------------------------------------------------------
+
+
+def honest(wire):
+    """what -> (requests, of these answered, packets dropped by shield)"""
+    good, url = wire.good, f"http://{wire.web.ip4}/hello"
+
+    def curl(source=None):
+        at = ["--interface", source] if source else []
+        return good.run("curl", "-sS", "-o", "/dev/null", "-m", 10, *at, "-w", "%{http_code}", url).stdout == "200"
+
+    def wrk():
+        out = good.run("taskset", "-c", CLIENT_CPU, "wrk", "-t1", "-c512", "-d3s", "--timeout", "5s", url, timeout=30).stdout
+        bad = [int(x) for x in re.findall(r"(?:connect|read|write|timeout) (\d+)", out)]
+        n = int(re.search(r"(\d+) requests in", out)[1])
+        return n + sum(bad), n
+
+    def ab():
+        out = good.run("ab", "-q", "-n", 20000, "-c", 100, url, timeout=60).stdout
+        done, failed = (int(re.search(what + r" requests:\s+(\d+)", out)[1]) for what in ("Complete", "Failed"))
+        return 20000, done - failed
+
+    def burst():
+        time.sleep(2)
+        with ThreadPoolExecutor(100) as pool:
+            got = list(pool.map(lambda _: curl(), range(400)))
+        return len(got), sum(got)
+
+    def many():
+        with ThreadPoolExecutor(50) as pool:
+            got = list(pool.map(curl, MANY * 3))
+        return len(got), sum(got)
+
+    out = {}
+    wire.attach("--native", "--mode", "enforce")
+    for what, run in (("wrk, 512 connections", wrk), ("ab without keep-alive, 100 at once", ab), ("a burst of 400 requests after quiet, 100 at once", burst),
+                      ("200 client addresses, 50 at once", many)):
+        note(what)
+        before = wire.dropped()
+        asked, answered = run()
+        out[what] = asked, answered, wire.dropped() - before
+    wire.detach()
+    return out
+
+
+def honest_table(got):
+    out = ["## Honest load that looks like an attack", "", "| load | requests | answered | packets dropped by shield | gate | |", "| --- | --- | --- | --- | --- | --- |"]
+    for what, (asked, answered, dropped) in got.items():
+        out.append(f"| {what} | {asked:,} | {answered:,} | {dropped} | 0 | {gate(dropped == 0)} |")
+    return out + [""]
+
+
+# --- when mitigation begins and ends -----------------------------------------------------------
+
+TIMED = ("SYN, forged sources", "UDP amplification, source port 53, 512 bytes", "ICMP, one source")
+
+
+def mitigated(status):
+    """Packets dropped, without those whose forged source is on no wire: these go at once."""
+    return sum(d["packets"] for device in status["devices"] for d in device["drops"] if d["reason"] != "shield-martian-address")
+
+
+def times(wire):
+    """flood -> (seconds until the first drop, until an attack is recorded, from the end until it is released); None where it did not come"""
+    out = {}
+    wire.attach("--native", "--mode", "enforce")
+    wire.new_connections()
+    known = "attacks" in wire.status()
+    if known:
+        time.sleep(22)  # a new agent's first seconds are for learning
+    for name in TIMED:
+        note(f"times: {name}")
+        attack = lambda s: s.get("attacks", {}).get("running", [])
+        before, first, recorded, released = mitigated(wire.status()), None, None, None
+        with flood(wire, name, False):
+            start = until_sent(wire, 1)
+            while (now := time.monotonic() - start) < 3:
+                s = wire.status()
+                now = time.monotonic() - start
+                first = now if first is None and mitigated(s) > before else first
+                recorded = now if recorded is None and attack(s) else recorded
+                time.sleep(0.01)
+        end = time.monotonic()
+        while recorded is not None and released is None and (now := time.monotonic() - end) < RELEASE + 5:
+            released = now if not attack(wire.status()) else None
+            time.sleep(0.05)
+        out[name] = first, recorded, released
+    wire.detach()
+    return known, out
+
+
+def times_table(known, got):
+    def cell(seconds):
+        return "no" if seconds is None else f"{seconds:.2f} s"
+
+    out = ["## When mitigation begins and ends", "",
+           f"{RATE:,} packets a second for three seconds, by the status asked every few hundredths of a second." + ("" if known else " This agent keeps no records of attacks: only hard limits drop."), "",
+           "| flood | first drop | attack recorded | released after its end | gate | |", "| --- | --- | --- | --- | --- | --- |"]
+    for name, (first, recorded, released) in got.items():
+        ok = first is not None and first <= FIRST and released is not None and released <= RELEASE
+        out.append(f"| {name} | {cell(first)} | {cell(recorded)} | {cell(released)} | at most {FIRST} s; {RELEASE} s | {gate(ok) if known else 'not decided'} |")
+    return out + [""]
+
+
+def main():
+    wanted = lambda part: re.search(ONLY, part)
+    names = [n for n in FLOODS if wanted(n)]
+    if not names and not any(map(wanted, ("strangers", "cost", "honest", "times"))):
+        return 0
+    load = enter()
+    wire = Wire()
+    text = ["# BPFast shield under floods", "", machine(load), ""]
+    try:
+        if names:
+            text += goodput_table(goodput(wire, names))
+        if wanted("strangers"):
+            text += strangers_table(strangers(wire))
+        if wanted("cost"):
+            text += cost_table(cost(wire))
+        if wanted("honest"):
+            text += honest_table(honest(wire))
+        if wanted("times"):
+            text += times_table(*times(wire))
+    except KeyboardInterrupt:
+        return 130
+    page = "\n".join(text)
+    write("floods.md", page)
+    return int("**missed**" in page)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
