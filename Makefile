@@ -203,7 +203,7 @@ test-unit: ## unit tests with sanitizers (no root)
 test-bpf: all bpf-bins ## the kernel side by BPF_PROG_TEST_RUN (root)
 	@set -e; for t in $(BPF_TESTS); do echo "== $$t"; $$t; done
 
-# How many packagings; a seed of its own each time, which it prints.
+# How many packagings. What chooses at random begins at one seed in `make test`, at another each time here.
 SOAK ?= 5000000
 # How many containers come and go.
 CONTAINERS ?= 200
@@ -214,9 +214,9 @@ SEEDS ?= 20
 TRACES ?= 2000
 
 soak: all $(BUILD)/tests/bpf/test_invariance $(BUILD)/tests/bpf/test_concurrency $(BUILD)/tests/bpf/test_shield $(BUILD)/tests/unit/test_shield_scores ## millions of packagings, of which none may make a difference; floods (root)
-	BPFAST_INVARIANCE_PACKAGINGS=$(SOAK) $(BUILD)/tests/bpf/test_invariance
-	BPFAST_CONCURRENCY_FLOWS=$$(($(SOAK) / 10)) $(BUILD)/tests/bpf/test_concurrency
-	BPFAST_SHIELD_FRAMES=$(SOAK) $(BUILD)/tests/bpf/test_shield
+	BPFAST_INVARIANCE_SEED=$$(date +%s) BPFAST_INVARIANCE_PACKAGINGS=$(SOAK) $(BUILD)/tests/bpf/test_invariance
+	BPFAST_CONCURRENCY_SEED=$$(date +%s) BPFAST_CONCURRENCY_FLOWS=$$(($(SOAK) / 10)) $(BUILD)/tests/bpf/test_concurrency
+	BPFAST_SHIELD_SEED=$$(date +%s) BPFAST_SHIELD_FRAMES=$(SOAK) $(BUILD)/tests/bpf/test_shield
 	BPFAST_SHIELD_LONG=1 $(PYTHON) -m pytest -q tests/e2e/test_shield_floods.py tests/e2e/test_shield_detect.py tests/e2e/test_shield_http.py
 	BPFAST_LAB_SLOW=10 BPFAST_CNI_CONTAINERS=$(CONTAINERS) $(PYTHON) -m pytest -q -s tests/e2e/test_cni_containers.py
 	BPFAST_DIFFERENTIAL_SEEDS=$(SEEDS) BPFAST_DIFFERENTIAL_SEED=$$(date +%s) $(PYTHON) -m pytest -q tests/e2e/test_http_differential.py

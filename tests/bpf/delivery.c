@@ -13,7 +13,6 @@
 #define EVENTS_MAX (2 * STEPS_MAX)
 /* Rounds of sending again that bring nothing new: then it is over. */
 #define PATIENCE 3
-#define ROUNDS_MAX 400
 
 delivery_tap delivery_watch;
 
@@ -334,13 +333,17 @@ static void read_records(struct connection *c)
 	}
 }
 
-/* Rounds of: the server acknowledges and answers, the client sends again what is missing. */
+/*
+ * Rounds of: the server acknowledges and answers, the client sends again what is missing.
+ * As many as it takes: of a super-packet that is cut one segment gets through a round, and
+ * that may be of a single byte.
+ */
 static void send_again(struct connection *c)
 {
 	size_t left = c->stream->len;
 	unsigned int idle = 0;
 
-	while (!c->reset && idle < PATIENCE && c->out->rounds < ROUNDS_MAX) {
+	while (!c->reset && idle < PATIENCE) {
 		size_t delivered = c->out->delivered, answered = c->answered,
 		       requests = c->out->requests;
 

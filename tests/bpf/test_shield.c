@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "observe/names.h"
 #include "shield_world.h"
@@ -310,7 +309,7 @@ static void fuzz(void **state)
 	unsigned int dropped = 0, compared = 0, answered = 0;
 
 	(void)state;
-	rng = seed ? strtoull(seed, NULL, 10) : (uint64_t)time(NULL) * 0x9e3779b97f4a7c15ull;
+	rng = seed ? strtoull(seed, NULL, 0) : 0x9e3779b97f4a7c15ull;
 	rng |= 1;
 	print_message("BPFAST_SHIELD_SEED=%llu\n", (unsigned long long)rng);
 	list_of(BPFAST_SI_ENTRIES, "64.0.0.0/2\n2001:db8::/33", "80.0.0.0/4");

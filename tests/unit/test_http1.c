@@ -14,7 +14,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #define STREAM_FAIL(...)                                                                           \
 	do {                                                                                       \
@@ -289,7 +288,7 @@ static void say_seed(void)
 {
 	const char *text = getenv("BPFAST_SEED");
 
-	seed = text ? strtoull(text, NULL, 0) : (uint64_t)getpid() << 16;
+	seed = text ? strtoull(text, NULL, 0) : 1;
 	print_message("BPFAST_SEED=%llu\n", (unsigned long long)seed);
 }
 
