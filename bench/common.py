@@ -2,6 +2,7 @@
 """What the benches share: where things lie, namespaces of one's own, ratios and gates."""
 
 import ctypes
+import math
 import os
 import platform
 import statistics
@@ -77,6 +78,15 @@ def gate(ok):
 def noisy(control):
     """Nothing against nothing differs by more than a tenth: no ratio of this run decides anything."""
     return quantile(control, 0.75) - quantile(control, 0.25) > 0.1
+
+
+def median_within(values, confidence=0.9):
+    """The interval of order statistics that holds the median with that confidence, or the whole range: too few values."""
+    s, n = sorted(values), len(values)
+    k = 0
+    while k + 1 < n - 1 - k and sum(math.comb(n, i) for i in range(k + 2)) / 2**n <= (1 - confidence) / 2:
+        k += 1
+    return s[k], s[n - 1 - k]
 
 
 def ratios(a, b):

@@ -148,7 +148,9 @@ static int add_time(struct bf_cli *cli, json_t *args)
 
 	if (s < 0)
 		return bf_cli_fail(cli, BF_EXIT_USAGE,
-				   "--for: '%s' is not a time such as 90s, 10m, 2h or 7d", word);
+				   "--for: '%s' is not a time such as 90s, 10m, 2h or 7d; at least "
+				   "a second",
+				   word);
 	if (word)
 		json_object_set_new(args, "seconds", json_integer(s));
 	return BF_EXIT_DONE;
@@ -281,8 +283,9 @@ static int from_file(struct bf_cli *cli, bool allow, const char *path)
 	if (!status && cli->json)
 		bf_cli_print_json(result);
 	else if (!status)
-		printf("%lld prefixes %s; %lld from files are in force\n", num(result, "prefixes"),
-		       allow ? "allowed" : "blocked", num(result, "in_force"));
+		printf("%lld prefix%s %s; %lld from files are in force\n", num(result, "prefixes"),
+		       num(result, "prefixes") == 1 ? "" : "es", allow ? "allowed" : "blocked",
+		       num(result, "in_force"));
 	json_decref(result);
 	return status;
 }
