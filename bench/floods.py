@@ -3,7 +3,7 @@
 """`sudo make bench-shield`, the part with traffic: what floods leave of the goodput, what a dropped packet costs, what honest load loses.
 
 Goodput: new HTTP connections per second while a flood comes, divided by the same while the same flood goes past the target. BENCH_ROUNDS (10)
-interleaved rounds of a second, in shuffled order: past, past again (the control), at the target, and in the first BARE of them at the target with
+interleaved rounds of WINDOW seconds, in shuffled order: past, past again (the control), at the target, and in the first BARE of them at the target with
 shield's mode off. BENCH_RATE (50000) packets a second. Then CPU time of a dropped packet beside nftables and iptables; honest load; when mitigation begins and ends.
 BENCH_ONLY, a regular expression, chooses among the floods and "strangers", "cost", "honest", "times". Writes build/bench/floods.md and prints it.
 """
@@ -22,6 +22,7 @@ from wire import BLOCKED, CLIENT_CPU, IP, MAC, MANY, Wire, octets, until_sent
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", "10"))
 BARE = min(ROUNDS, 3)  # rounds of the unguarded, which are shown and decide nothing
 RATE = int(os.environ.get("BENCH_RATE", "50000"))
+WINDOW = 2  # seconds
 LEAD = 30000  # packets of a flood before it is measured: bursts of the limits are over then
 COUNT = 200000  # packets, for the cost of one
 GATE, FIRST, RELEASE = 0.95, 1, 15
@@ -94,7 +95,7 @@ def through(wire, row, name, variant):
         until_sent(wire, LEAD)
         sent, start = wire.sent(), time.monotonic()
         drops = wire.dropped() if variant == "guarded" else 0
-        got = wire.new_connections()
+        got = wire.new_connections(WINDOW)
         came, took = wire.sent() - sent, time.monotonic() - start
         if variant == "guarded":
             row.arrived.append(max(0, 1 - (wire.dropped() - drops) / came))
@@ -141,7 +142,7 @@ def goodput_row(name, row):
 
 def goodput_table(rows):
     return ["## Goodput of new HTTP connections through a flood", "",
-            f"wrk, 8 connections, one request each; flood, the kernel's work for it, and the server on CPU 0, the client on CPU 1. {ROUNDS} rounds, each divided by the mean of the "
+            f"wrk, 8 connections, one request each; flood, the kernel's work for it, and the server on CPU 0, the client on CPU 1. {ROUNDS} rounds of {WINDOW} s, each divided by the mean of the "
             f"two windows of the same round in which the same flood went past the target. In brackets: where the median lies with 90 % confidence. Unguarded: shield's mode is off, {BARE} rounds.", "",
             "| flood | packets/s past, at the target | requests/s past | control: past again / past | guarded / past | range | passed of the flood | unguarded / past | gate | |",
             "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |", *[goodput_row(name, row) for name, row in rows.items()], ""]

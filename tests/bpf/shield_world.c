@@ -131,6 +131,17 @@ struct frame *of_class(int class, const char *src, const char *dst, uint16_t dpo
 	}
 }
 
+struct frame *client(uint32_t seq, uint32_t ack, int flags)
+{
+	return PACKET(ETH(), IP4(CLIENT), TCP(.seq = seq, .ack = ack, .flags = flags));
+}
+
+struct frame *server(uint32_t seq, uint32_t ack, int flags)
+{
+	return PACKET(ETH(), IP4(SERVER),
+		      TCP(.sport = 80, .dport = 40000, .seq = seq, .ack = ack, .flags = flags));
+}
+
 void list_of(enum bpfast_shield_image which, const char *block, const char *allow)
 {
 	struct bf_shield_list l = {0};

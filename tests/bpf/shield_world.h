@@ -44,6 +44,11 @@ void out(const struct frame *f); /* the other way */
 /* "10.x.y.z" */
 char *address(uint32_t n);
 struct frame *of_class(int class, const char *src, const char *dst, uint16_t dport);
+/* A TCP connection from 198.51.100.7, port 40000, to POD4, port 80: what either end sends. */
+#define CLIENT .src = "198.51.100.7", .dst = POD4
+#define SERVER .src = POD4, .dst = "198.51.100.7"
+struct frame *client(uint32_t seq, uint32_t ack, int flags);
+struct frame *server(uint32_t seq, uint32_t ack, int flags);
 /* Puts prefixes, a line each, into force as this image. */
 void list_of(enum bpfast_shield_image which, const char *block, const char *allow);
 
