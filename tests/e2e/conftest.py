@@ -12,10 +12,11 @@ from lab import private  # noqa: E402
 from lab.node import BIN, Node  # noqa: E402
 from lab.wait import SLOW  # noqa: E402
 
-TEST_SECONDS = 40 * SLOW
+TEST_SECONDS = 40
 
 
 def pytest_configure(config):
+    config.addinivalue_line("markers", "seconds(n): a bound of its own on each test, with what is set up for it")
     if private.is_inside():
         private.prepare()
         return
@@ -38,11 +39,14 @@ def pytest_sessionstart(session):
 
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_protocol(item):
+    marker = item.get_closest_marker("seconds")
+    seconds = (marker.args[0] if marker else TEST_SECONDS) * SLOW
+
     def late(*_):
-        raise TimeoutError(f"the test took longer than {TEST_SECONDS} s")
+        raise TimeoutError(f"the test took longer than {seconds} s")
 
     old = signal.signal(signal.SIGALRM, late)
-    signal.alarm(TEST_SECONDS)
+    signal.alarm(seconds)
     try:
         yield
     finally:

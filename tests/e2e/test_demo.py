@@ -12,6 +12,8 @@ from lab.containers import GROUPS
 from lab.node import ROOT
 from lab.wait import until
 
+pytestmark = pytest.mark.seconds(100)
+
 DEMO = os.path.join(ROOT, "scripts", "demo.py")
 
 

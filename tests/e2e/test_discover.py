@@ -91,7 +91,8 @@ def test_found_and_guarded(room):
     assert web["runtime"] == "containerd" and web["labels"]["app"] == "web" and web["guarded"] is False
     assert web["containers"][0]["pid"] == room.web.pid() and web["containers"][0]["runtime_namespace"] == "lab"
     assert [p["inside"] for p in web["interfaces"]] == ["eth0"] and room.web.address() in web["interfaces"][0]["ips"]
-    assert not got["incomplete"] and not got["notes"]
+    # Namespaces of whoever else works on this machine are no mistake.
+    assert not got["incomplete"] and [n for n in got["notes"] if "not shown" not in n] == []
     iface = web["interfaces"][0]["iface"]
     assert os.readlink("/proc/self/ns/net")  # the lab's; the interface is on the node
     assert iface in room.node.ns.run("ip", "-o", "link").stdout

@@ -15,6 +15,9 @@ from lab.node import ROOT
 from lab.policy import http, payload
 from lab.wait import until
 
+# The first of them builds the image.
+pytestmark = pytest.mark.seconds(150)
+
 
 @pytest.fixture(scope="module")
 def image(tmp_path_factory):

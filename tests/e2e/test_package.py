@@ -12,6 +12,9 @@ from lab.machine import Machine
 from lab.node import ROOT
 from lab.wait import until
 
+# The first of them builds the packages.
+pytestmark = pytest.mark.seconds(150)
+
 FILES = """
 drwxr-xr-x /etc/bpfast
 -rw-r--r-- /etc/bpfast/bpfast.yaml
