@@ -41,7 +41,7 @@ BIN := $(BUILD)/$(if $(filter 1,$(STATIC)),static,bin)
 
 PKGS     := libbpf yaml-0.1 jansson libmicrohttpd libcap-ng libmnl libpcap
 # Of the command line alone: the agent, and who else links the library, goes without.
-CLI_PKGS := libcurl libprotobuf-c
+CLI_PKGS := libcurl libprotobuf-c libxdp
 WARN     := -Wall -Wextra -Werror -Wstrict-prototypes -Wmissing-prototypes -Wshadow -Wvla
 CPPFLAGS += $(LAYOUTFLAGS) $(if $(SANFLAGS),,-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2) -D_GNU_SOURCE -DBPFAST_VERSION='"$(VERSION)"' -Iinclude -Isrc -Ibpf -I$(BUILD)/gen
 CFLAGS   += -std=c17 -O2 -g $(WARN) -fstack-protector-strong $(SANFLAGS)
@@ -90,7 +90,7 @@ BPF_SHARED := $(patsubst tests/bpf/%.c,$(BUILD)/tests/bpf/%.o,$(filter-out tests
 .DELETE_ON_ERROR:
 .SECONDARY:
 
-all: check-tools $(BPF_OBJ) $(BINS) $(BUILD)/bench/lossy.o $(BUILD)/bench/shuffle.o $(BUILD)/bench/crowd ## build everything into build/bin; STATIC=1: into build/static
+all: check-tools $(BPF_OBJ) $(BINS) $(BUILD)/bench/lossy.o $(BUILD)/bench/shuffle.o $(BUILD)/bench/tally.o $(BUILD)/bench/crowd ## build everything into build/bin; STATIC=1: into build/static
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -142,7 +142,7 @@ $(BUILD)/libbpfast.a: $(LIB_OBJ)
 
 ifeq ($(STATIC),1)
 # libcurl has no archives of all that it needs: this one asks no container runtime.
-$(BIN)/bpfast: LDLIBS += -lprotobuf-c
+$(BIN)/bpfast: LDLIBS := -lprotobuf-c -lxdp $(LDLIBS)
 $(BIN)/bpfast: $(BUILD)/obj/cli/main.o $(BUILD)/obj/static/ask.o $(STATIC_OBJ) $(BUILD)/libbpfast.a
 else
 $(BIN)/bpfast: LDLIBS += $(shell pkg-config --libs $(CLI_PKGS))
@@ -311,6 +311,12 @@ $(BUILD)/bench/lossy.o: bench/lossy.bpf.c | check-tools
 
 # Gives packets another source each time, for bench/shield.c.
 $(BUILD)/bench/shuffle.o: bench/shuffle.bpf.c | check-tools
+	@mkdir -p $(@D)
+	$(call say,BPF,$@)
+	$(Q)$(CLANG) $(BPFFLAGS) -MMD -MP -c $< -o $@
+
+# A program of somebody else, for the tests.
+$(BUILD)/bench/tally.o: bench/tally.bpf.c | check-tools
 	@mkdir -p $(@D)
 	$(call say,BPF,$@)
 	$(Q)$(CLANG) $(BPFFLAGS) -MMD -MP -c $< -o $@

@@ -4,10 +4,10 @@
 set -eu
 PKGS="gcc make pkg-config ca-certificates clang-19 llvm-19 bpftool \
 libbpf-dev libelf-dev zlib1g-dev libyaml-dev libjansson-dev libmicrohttpd-dev libcap-ng-dev libmnl-dev libpcap-dev \
-libcurl4-openssl-dev libprotobuf-c-dev protobuf-c-compiler"
+libcurl4-openssl-dev libprotobuf-c-dev protobuf-c-compiler libxdp-dev"
 TEST="g++ git libclang-rt-19-dev clang-format-19 libcmocka-dev libre2-dev python3 python3-pytest python3-scapy python3-yaml iproute2 ethtool procps \
 iputils-ping nginx-light apache2 haproxy lighttpd lighttpd-modules-lua nodejs tinyproxy python3-websockets curl wrk \
-debhelper systemd logrotate umoci containernetworking-plugins busybox-static apache2-utils hping3 netsniff-ng tcpreplay slowhttptest nftables iptables dnsmasq-base"
+debhelper systemd logrotate umoci containernetworking-plugins busybox-static apache2-utils hping3 netsniff-ng tcpreplay slowhttptest nftables iptables dnsmasq-base xdp-tools"
 # Where others brought theirs, Debian's packages would remove them.
 for p in containerd runc; do
 	command -v $p > /dev/null || TEST="$TEST $p"

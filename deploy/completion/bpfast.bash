@@ -66,7 +66,7 @@ _bpfast() {
 	"policy explain") words_here+=" --from --to --port --http --header --raw --filename --endpoint-file" ;;
 	"observe "*) words_here+=" --follow --last --verdict --protocol --endpoint --show-query" ;;
 	"shield ") words_here+=" attach detach status top detect capture block unblock allow unallow list limit http cookies" ;;
-	"shield attach") words_here+=" --mode --native --generic --offload --tc --pod $(ls /sys/class/net)" ;;
+	"shield attach") words_here+=" --mode --native --generic --offload --tc --pod --shared $(ls /sys/class/net)" ;;
 	"shield detach") words_here+=" $(ls /sys/class/net)" ;;
 	"shield block" | "shield allow") words_here+=" --for --file --replace" ;;
 	"shield list") words_here+=" --limit" ;;

@@ -75,6 +75,7 @@ complete -c bpfast -n '__bpfast_at shield attach' -l generic -d 'XDP in the core
 complete -c bpfast -n '__bpfast_at shield attach' -l offload -d 'XDP in the hardware'
 complete -c bpfast -n '__bpfast_at shield attach' -l tc -d 'at TC'
 complete -c bpfast -n '__bpfast_at shield attach' -l pod -d 'a pod behind its veth'
+complete -c bpfast -n '__bpfast_at shield attach' -l shared -d 'in the dispatcher of libxdp'
 complete -c bpfast -n '__bpfast_at shield block; or __bpfast_at shield allow' -l for -x -d 'ends by itself'
 complete -c bpfast -n '__bpfast_at shield block; or __bpfast_at shield allow' -l file -r -F
 complete -c bpfast -n '__bpfast_at shield block; or __bpfast_at shield allow' -l replace

@@ -94,6 +94,7 @@ enum bpfast_shield_hook {
 	BPFAST_SH_TC, /* what comes in by the device */
 	BPFAST_SH_POD, /* what goes to the pod behind a host-side veth */
 	BPFAST_SH_OFFLOAD, /* XDP in the hardware */
+	BPFAST_SH_SHARED, /* XDP, as one of the programs of libxdp's dispatcher */
 	BPFAST_SH_COUNT
 };
 

@@ -14,6 +14,7 @@
 #include "cli/shield_cookies.h"
 #include "client/client.h"
 #include "datapath/datapath.h"
+#include "datapath/shield/share.h"
 
 #define PATIENCE_MS 10000
 
@@ -153,6 +154,8 @@ static int down(struct bf_cli *cli)
 			"with its directory",
 			pin_dir);
 	if (!r && bf_cli_shield_cookies_down(pin_dir, &err))
+		r = bf_cli_fail(cli, BF_EXIT_FAILED, "%s", err.msg);
+	if (!r && bf_share_down(pin_dir, &err))
 		r = bf_cli_fail(cli, BF_EXIT_FAILED, "%s", err.msg);
 	if (!r && bf_datapath_down(pin_dir, &err))
 		r = bf_cli_fail(cli, BF_EXIT_FAILED, "%s%s", err.msg,

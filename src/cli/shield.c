@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* shield attach, detach, status, top, block, unblock, allow, unallow, list, limit */
+/* shield block, unblock, allow, unallow, list, limit */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,10 +8,10 @@
 #include <unistd.h>
 
 #include "cli/cli.h"
+#include "cli/shield_attach.h"
 #include "cli/shield_attacks.h"
 #include "cli/shield_cookies.h"
 #include "client/client.h"
-#include "datapath/shield/shield.h"
 
 static const char *text(const json_t *o, const char *key)
 {
@@ -23,72 +23,6 @@ static const char *text(const json_t *o, const char *key)
 static long long num(const json_t *o, const char *key)
 {
 	return (long long)json_integer_value(json_object_get(o, key));
-}
-
-/* --- attach --- */
-
-static const char *hook_of(struct bf_cli *cli)
-{
-	static const char *const words[] = {"native", "generic", "offload", "tc", "pod"};
-	const char *found = NULL;
-
-	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
-		if (!bf_cli_switch(cli, words[i]))
-			continue;
-		if (found) {
-			bf_cli_fail(cli, BF_EXIT_USAGE, "--%s and --%s exclude each other", found,
-				    words[i]);
-			return NULL;
-		}
-		found = words[i];
-	}
-	return found ? found : "best";
-}
-
-static int attach(struct bf_cli *cli)
-{
-	const char *mode = bf_cli_text(cli, "mode"), *hook = hook_of(cli);
-	struct bf_error err;
-	json_t *args, *result;
-	int r;
-
-	if (!hook)
-		return BF_EXIT_USAGE;
-	args = json_pack("{s:s, s:s}", "interface", cli->operands[0], "hook", hook);
-	if (mode)
-		json_object_set_new(args, "mode", json_string(mode));
-	r = bf_call(cli->run_dir, "shield attach", args, &result, &err);
-	if (r == -EREMOTEIO && num(result, "program")) {
-		char who[96];
-
-		/* The agent has not kept the capability that it takes to read its name. */
-		r = bf_cli_fail(
-			cli, BF_EXIT_FAILED, "%s (%s)", err.msg,
-			bf_shield_program((uint32_t)num(result, "program"), who, sizeof(who)));
-		json_decref(result);
-		return r;
-	}
-	if (r) {
-		r = bf_cli_fail_json(cli, r == -ENOENT ? BF_EXIT_NO_AGENT : BF_EXIT_FAILED, err.msg,
-				     result);
-		json_decref(result);
-		return r;
-	}
-	if (cli->json) {
-		bf_cli_print_json(result);
-	} else {
-		struct bf_text t = {0};
-
-		bf_text_printf(&t, "shield on %s: %s, mode %s%s%s%s\n", text(result, "interface"),
-			       text(result, "hook"), text(result, "mode"),
-			       *text(result, "why") ? " (" : "", text(result, "why"),
-			       *text(result, "why") ? ")" : "");
-		if (t.data)
-			bf_cli_print(t.data);
-		bf_text_free(&t);
-	}
-	json_decref(result);
-	return BF_EXIT_DONE;
 }
 
 /* Asks, and prints the answer as JSON or one sentence: `said` and the operand. */
@@ -107,14 +41,6 @@ static int ask(struct bf_cli *cli, const char *command, json_t *args, const char
 	}
 	json_decref(result);
 	return BF_EXIT_DONE;
-}
-
-static int detach(struct bf_cli *cli)
-{
-	int r = ask(cli, "shield detach", json_pack("{s:s}", "interface", cli->operands[0]),
-		    "is not guarded any more");
-
-	return r ? r : bf_cli_shield_cookies_end(cli);
 }
 
 /* --- lists --- */
@@ -532,16 +458,6 @@ static int limit(struct bf_cli *cli)
 
 static const struct bf_option none[] = {{NULL, 0, NULL, false, NULL}};
 
-static const struct bf_option attach_options[] = {
-	{"mode", 0, "MODE", false, "enforce (default), audit: count but let pass, or off"},
-	{"native", 0, NULL, false, "XDP in the driver or not at all"},
-	{"generic", 0, NULL, false, "XDP in the network core"},
-	{"offload", 0, NULL, false, "XDP in the hardware or not at all"},
-	{"tc", 0, NULL, false, "at TC: leaves XDP alone, and GSO of a veth's peer"},
-	{"pod", 0, NULL, false, "the interface is the host side of a pod's veth: guard the pod"},
-	{NULL, 0, NULL, false, NULL},
-};
-
 static const struct bf_option put_options[] = {
 	{"for", 0, "TIME", false, "ends by itself: 90s, 10m, 2h, 7d"},
 	{"file", 0, "FILE", false, "a prefix a line, # and ; begin comments; - is standard input"},
@@ -578,9 +494,11 @@ const struct bf_cli_command bf_cli_shield[] = {
 	{"shield", "attach", "IF", 1, 1,
 	 "guard a device against floods\n\n"
 	 "Hard limits are in force at once. Native XDP where the driver takes it, else generic; "
-	 "--tc\nand --pod at TC. Said again with another --mode, it changes the mode.",
-	 attach_options, attach},
-	{"shield", "detach", "IF", 1, 1, "leave the device as it was before", none, detach},
+	 "--tc\nand --pod at TC. Where libxdp's dispatcher has XDP, it is put among the programs "
+	 "there.\nSaid again with another --mode, it changes the mode.",
+	 bf_cli_attach_options, bf_cli_shield_attach},
+	{"shield", "detach", "IF", 1, 1, "leave the device as it was before", none,
+	 bf_cli_shield_detach},
 	{"shield", "status", "", 0, 0, "devices, what was dropped and why, lists, limits", none,
 	 bf_cli_shield_status},
 	{"shield", "top", "", 0, 0, "the same live: rates, top sources", top_options,

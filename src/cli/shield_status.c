@@ -21,6 +21,29 @@ static long long num(const json_t *o, const char *key)
 	return (long long)json_integer_value(json_object_get(o, key));
 }
 
+/* With whom it shares XDP, and what is wrong with that. */
+static void print_shared(const json_t *d)
+{
+	const json_t *name;
+	size_t i;
+
+	json_array_foreach (json_object_get(d, "others"), i, name) {
+		printf("%s", i ? ", " : "shared     ");
+		if (!i) {
+			bf_cli_print(text(d, "interface"));
+			printf(" with ");
+		}
+		bf_cli_print(json_string_value(name));
+	}
+	if (json_array_size(json_object_get(d, "others")))
+		printf("\n");
+	if (*text(d, "note")) {
+		printf("warning    ");
+		bf_cli_print(text(d, "note"));
+		printf("\n");
+	}
+}
+
 static void print_devices(const json_t *devices)
 {
 	struct bf_table t = {0};
@@ -44,6 +67,8 @@ static void print_devices(const json_t *devices)
 			     passed, known, dropped, audited, by);
 	}
 	bf_table_print(&t);
+	json_array_foreach (devices, i, d)
+		print_shared(d);
 }
 
 static void print_drops(const json_t *devices)

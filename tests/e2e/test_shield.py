@@ -213,6 +213,8 @@ BAD = [
     (("attach", "lo", "--mode", "hard"), 1, "'hard' is not enforce, audit or off"),
     (("attach", "lo", "--tc", "--pod"), 2, "exclude each other"),
     (("attach", "lo"), 1, "lo is the loopback"),
+    (("attach", "lo", "--shared"), 1, "lo is the loopback"),
+    (("attach", "lo", "--shared", "--tc"), 2, "exclude each other"),
     (("attach", "tun9"), 1, "tun9 carries no Ethernet frames"),
     (("attach", "tun9", "--tc"), 1, "tun9 carries no Ethernet frames"),
     (("attach", "bridge9", "--offload"), 1, "cannot run shield in hardware"),

@@ -40,6 +40,8 @@ EVASION = "tests/e2e/test_http_evasion.py"
 # Bytes that change behind the hook: what tells of them is found in other ways on kernels before 6.2.
 STREAMS = ("tests/e2e/test_stream_shared.py tests/e2e/test_stream_attacks.py tests/e2e/test_stream_replaced.py "
            "-k 'shared or checksum_written or (replaced and checksum)'")
+# Beside other XDP programs: the kernel that builds may refuse it.
+SHARED = "tests/e2e/test_shield_shared.py"
 LIFE = "tests/e2e/test_lifecycle.py tests/e2e/test_spoofing.py tests/e2e/test_adoption.py"
 
 
@@ -66,7 +68,7 @@ def everything(kernel):
     jobs += [e2e("skeleton", SKELETON.format(hook="clsact"), 300)]
     if kernel != KERNELS[0]:
         jobs.append(e2e("skeleton with TCX", SKELETON.format(hook="tcx"), 300))
-    return jobs + [e2e("http", HTTP, 300), e2e("evasion", EVASION, 300), e2e("streams", STREAMS, 400), e2e("replay", REPLAY, 300), e2e("life", LIFE, 900)]
+    return jobs + [e2e("http", HTTP, 300), e2e("evasion", EVASION, 300), e2e("streams", STREAMS, 400), e2e("replay", REPLAY, 300), e2e("shared XDP", SHARED, 600), e2e("life", LIFE, 900)]
 
 
 class Directory:

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* shield attach, detach, block, unblock, allow, unallow, list, limit, and lists that come in parts */
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -46,12 +47,99 @@ static int word_of(const char *const *words, int count, const char *word)
 	return -EINVAL;
 }
 
+/* --- devices --- */
+
+/* Does it go into libxdp's dispatcher: because it is there already, because the hook is the dispatcher's, or as asked? */
+static bool is_for_sharing(struct bf_agent *a, int ifindex, int want)
+{
+	struct bf_shield_shared shared;
+	struct bpfast_shield_device d;
+
+	if (want == BF_SHIELD_SHARED)
+		return true;
+	if (want != BF_SHIELD_BEST && want != BF_SHIELD_NATIVE && want != BF_SHIELD_GENERIC)
+		return false;
+	if (bf_shield_device_of(a, ifindex, &d) && d.hook == BPFAST_SH_SHARED)
+		return true;
+	return bf_shield_shared(a->shield, ifindex, &shared);
+}
+
+static json_t *attached_json(const struct bf_agent *a, const struct bf_link *link, const char *why)
+{
+	struct bpfast_shield_device d;
+
+	bf_shield_device_of(a, link->ifindex, &d);
+	bf_log_info("shield attached", "iface", link->name, "hook", bf_shield_hook_words[d.hook],
+		    "mode", bf_shield_modes[d.mode], "why", why);
+	return json_pack("{s:s, s:s, s:s, s:s}", "interface", link->name, "hook",
+			 bf_shield_hook_words[d.hook], "mode", bf_shield_modes[d.mode], "why", why);
+}
+
+static int share_done(struct bf_agent *a, const struct bf_link *link, int mode, json_t **result,
+		      struct bf_error *err)
+{
+	struct bf_shield_shared shared;
+	struct bf_text others = {0};
+	char note[300];
+	int r = bf_shield_share_done(a->shield, link->ifindex, mode, err);
+
+	if (r)
+		return r;
+	bf_shield_shared(a->shield, link->ifindex, &shared);
+	for (unsigned int i = 0; i < shared.others; i++)
+		bf_text_printf(&others, "%s%s", i ? ", " : "beside ", shared.other[i]);
+	*result = attached_json(a, link, others.data ? others.data : "no other program is there");
+	bf_text_free(&others);
+	if (bf_shield_shared_note(a, link->ifindex, link->name, note, sizeof(note)))
+		json_object_set_new(*result, "note", json_string(note));
+	return 0;
+}
+
+/*
+ * Three steps: here all but the program, and what the command has to know to put it into the dispatcher; then {step: done},
+ * or {step: undo} where that failed. Who dies in between leaves a device that is not guarded, as status says.
+ */
+static int share(struct bf_agent *a, const json_t *args, const struct bf_link *link, int mode,
+		 json_t **result, struct bf_error *err)
+{
+	const char *step = text(args, "step");
+	struct bf_shield_shared shared;
+	struct bpfast_shield_device d;
+	uint32_t holder, prog_id;
+	char dir[PATH_MAX];
+	bool fresh;
+	int r;
+
+	if (step && !strcmp(step, "done"))
+		return share_done(a, link, mode, result, err);
+	if (step && !strcmp(step, "undo") && bf_shield_device_of(a, link->ifindex, &d) &&
+	    d.hook == BPFAST_SH_SHARED)
+		return bf_shield_detach(a->shield, link->ifindex, err);
+	if (step)
+		return bf_err(err, -EINVAL, "'%s' is no step of sharing %s", step, link->name);
+	r = bf_shield_share(a->shield, link->ifindex, &fresh, &holder, err);
+	if (r && holder)
+		*result = json_pack("{s:i}", "program", (int)holder);
+	if (r)
+		return r;
+	bf_shield_shared(a->shield, link->ifindex, &shared);
+	if (!fresh && shared.current)
+		return share_done(a, link, mode, result, err);
+	r = bf_shield_share_where(a->shield, dir, sizeof(dir), &prog_id);
+	if (r)
+		return bf_err(err, r, "the pin directory's name is too long");
+	*result = json_pack("{s:{s:s, s:i, s:s, s:I, s:b}}", "share", "interface", link->name,
+			    "ifindex", link->ifindex, "pins", dir, "program", (json_int_t)prog_id,
+			    "fresh", fresh);
+	return 0;
+}
+
 static int attach(struct bf_agent *a, struct bf_client *c, const json_t *args, json_t **result,
 		  struct bf_error *err)
 {
-	static const char *const wants[] = {"best", "native", "generic", "offload", "tc", "pod"};
+	static const char *const wants[] = {"best", "native", "generic", "offload",
+					    "tc",   "pod",    "shared"};
 	const char *hook = text(args, "hook"), *mode = text(args, "mode");
-	struct bpfast_shield_device d;
 	uint32_t holder = 0;
 	struct bf_link link;
 	int r, want, m;
@@ -61,14 +149,17 @@ static int attach(struct bf_agent *a, struct bf_client *c, const json_t *args, j
 	m = mode ? word_of(bf_shield_modes, BPFAST_SM_COUNT, mode) : BPFAST_SM_ENFORCE;
 	if (m < 0)
 		return bf_err(err, -EINVAL, "--mode: '%s' is not enforce, audit or off", mode);
-	want = hook ? word_of(wants, 6, hook) : BF_SHIELD_BEST;
+	want = hook ? word_of(wants, sizeof(wants) / sizeof(wants[0]), hook) : BF_SHIELD_BEST;
 	if (want < 0)
 		return bf_err(err, -EINVAL, "'%s' is not a kind of hook", hook);
 	r = find_device(args, &link, err);
 	if (!r)
-		r = not_by_policy(a, &link, err);
-	if (!r)
 		r = bf_agent_shield_open(a, err);
+	/* A policy has nobody to put the program there for it. */
+	if (!r && is_for_sharing(a, link.ifindex, want))
+		return share(a, args, &link, m, result, err);
+	if (!r)
+		r = not_by_policy(a, &link, err);
 	if (!r)
 		r = bf_shield_attach(a->shield, link.ifindex, want, m, why, sizeof(why), &holder,
 				     err);
@@ -78,11 +169,7 @@ static int attach(struct bf_agent *a, struct bf_client *c, const json_t *args, j
 			*result = json_pack("{s:i}", "program", (int)holder);
 		return r;
 	}
-	bf_shield_device_of(a, link.ifindex, &d);
-	bf_log_info("shield attached", "iface", link.name, "hook", bf_shield_hook_words[d.hook],
-		    "mode", bf_shield_modes[m], "why", why);
-	*result = json_pack("{s:s, s:s, s:s, s:s}", "interface", link.name, "hook",
-			    bf_shield_hook_words[d.hook], "mode", bf_shield_modes[m], "why", why);
+	*result = attached_json(a, &link, why);
 	return 0;
 }
 
@@ -90,17 +177,21 @@ static int detach(struct bf_agent *a, struct bf_client *c, const json_t *args, j
 		  struct bf_error *err)
 {
 	struct bf_link link;
+	struct bpfast_shield_device d = {0};
 	int r = find_device(args, &link, err);
 
-	(void)c, (void)result;
+	(void)c;
 	if (!r)
 		r = not_by_policy(a, &link, err);
-	if (!r && !a->shield)
-		r = -ENOENT;
-	else if (!r)
+	if (r)
+		return r;
+	if (bf_shield_device_of(a, link.ifindex, &d))
 		r = bf_shield_detach(a->shield, link.ifindex, err);
-	if (r == -ENOENT)
-		return bf_err(err, r, "%s is not guarded by shield", link.name);
+	else
+		r = bf_err(err, -ENOENT, "%s is not guarded by shield", link.name);
+	/* Who may will look whether a program of ours is in a dispatcher still. */
+	if (r == -ENOENT || d.hook == BPFAST_SH_SHARED)
+		*result = json_pack("{s:s, s:i}", "interface", link.name, "ifindex", link.ifindex);
 	if (!r)
 		bf_log_info("shield detached", "iface", link.name);
 	return r;

@@ -174,6 +174,15 @@ static int set_mode(struct bf_agent *a, const json_t *args,
 	return bf_shield_cookie_set(a->shield, key, c, err);
 }
 
+static bool is_native(struct bf_agent *a, const struct bpfast_shield_device *d)
+{
+	struct bf_shield_shared shared;
+
+	return d->hook == BPFAST_SH_NATIVE ||
+	       (d->hook == BPFAST_SH_SHARED &&
+		bf_shield_shared(a->shield, (int)d->ifindex, &shared) && shared.native);
+}
+
 /* In native mode a veth loses what XDP sends back, unless its other end takes XDP's frames too. */
 static void note_veths(struct bf_agent *a, json_t *result)
 {
@@ -181,8 +190,8 @@ static void note_veths(struct bf_agent *a, json_t *result)
 		const struct bpfast_shield_device *d = &bf_shield_control(a->shield)->device[i];
 		struct bf_link link;
 
-		if (!d->ifindex || d->hook != BPFAST_SH_NATIVE ||
-		    bf_link_by_index((int)d->ifindex, &link) || strcmp(link.kind, "veth"))
+		if (!d->ifindex || !is_native(a, d) || bf_link_by_index((int)d->ifindex, &link) ||
+		    strcmp(link.kind, "veth"))
 			continue;
 		json_object_set_new(
 			result, "note",

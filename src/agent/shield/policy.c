@@ -270,6 +270,9 @@ static bool hook_is(const struct bf_shield_choice *c, const struct bpfast_shield
 		return d->hook == BPFAST_SH_POD;
 	if (c->hook == BF_WISH_AUTO)
 		return d->hook != BPFAST_SH_POD || d->by != BPFAST_SHIELD_BY_POLICY;
+	/* Where the program runs is the dispatcher's business. */
+	if (d->hook == BPFAST_SH_SHARED)
+		return c->hook != BF_WISH_TC;
 	return d->hook == hooks[c->hook];
 }
 

@@ -8,6 +8,7 @@
 #include "agent/log.h"
 #include "agent/shield/attacks.h"
 #include "agent/shield/bars.h"
+#include "agent/shield/status.h"
 
 static int read_lists(struct bf_agent *a, struct bf_error *err)
 {
@@ -22,6 +23,21 @@ static int read_lists(struct bf_agent *a, struct bf_error *err)
 			return bf_err(err, r, "the list in force cannot be read: %s", strerror(-r));
 	}
 	return 0;
+}
+
+/* What only a command can mend. */
+static void tell_of_shared(const struct bf_agent *a)
+{
+	for (int i = 0; i < BPFAST_SHIELD_SLOTS; i++) {
+		const struct bpfast_shield_device *d = &bf_shield_control(a->shield)->device[i];
+		struct bf_link link;
+		char note[300];
+
+		if (d->ifindex && d->hook == BPFAST_SH_SHARED &&
+		    !bf_link_by_index((int)d->ifindex, &link) &&
+		    bf_shield_shared_note(a, link.ifindex, link.name, note, sizeof(note)))
+			bf_log_warn("a device is shared with other programs", "why", note);
+	}
 }
 
 int bf_agent_shield_open(struct bf_agent *a, struct bf_error *err)
@@ -50,6 +66,7 @@ int bf_agent_shield_open(struct bf_agent *a, struct bf_error *err)
 	bf_log_info("shield loaded", "adopted", adopted ? "yes" : "no", "entries",
 		    bf_num((long long)(a->shield_lists[BPFAST_SI_ENTRIES].n +
 				       a->shield_lists[BPFAST_SI_FILES].n)));
+	tell_of_shared(a);
 	return 0;
 }
 

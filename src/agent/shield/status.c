@@ -2,6 +2,7 @@
 #include "agent/shield/status.h"
 
 #include <arpa/inet.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,8 +12,8 @@
 #include "observe/names.h"
 
 const char *const bf_shield_modes[BPFAST_SM_COUNT] = {"off", "audit", "enforce"};
-const char *const bf_shield_hook_words[BPFAST_SH_COUNT] = {"xdp-native", "xdp-generic", "tc", "pod",
-							   "xdp-offload"};
+const char *const bf_shield_hook_words[BPFAST_SH_COUNT] = {
+	"xdp-native", "xdp-generic", "tc", "pod", "xdp-offload", "xdp-shared"};
 const char *const bf_shield_classes[BPFAST_SC_COUNT] = {
 #define BPFAST_X(sym, word, what) word,
 	BPFAST_SHIELD_CLASSES(BPFAST_X)
@@ -95,6 +96,44 @@ static void add_origin(const struct bf_agent *a, const struct bpfast_shield_devi
 				    json_string(bf_shield_modes[d->by - BPFAST_SHIELD_BY_BOTH]));
 }
 
+bool bf_shield_shared_note(const struct bf_agent *a, int ifindex, const char *name, char *buf,
+			   size_t size)
+{
+	struct bf_shield_shared shared;
+	struct bpfast_shield_device d;
+
+	if (!bf_shield_device_of(a, ifindex, &d) || d.hook != BPFAST_SH_SHARED)
+		return false;
+	bf_shield_shared(a->shield, ifindex, &shared);
+	if (!shared.on)
+		snprintf(buf, size,
+			 "%s is not guarded: shield is not among the programs of libxdp's "
+			 "dispatcher there; run `bpfast shield attach %s`",
+			 name, name);
+	else if (!shared.current)
+		snprintf(
+			buf, size,
+			"the program in libxdp's dispatcher of %s is of another version of BPFast; "
+			"run `bpfast shield attach %s`",
+			name, name);
+	return !shared.on || !shared.current;
+}
+
+static void add_shared(const struct bf_agent *a, const struct bpfast_shield_device *d,
+		       const char *name, json_t *o)
+{
+	struct bf_shield_shared shared;
+	json_t *others = json_array();
+	char note[300];
+
+	bf_shield_shared(a->shield, (int)d->ifindex, &shared);
+	for (unsigned int i = 0; i < shared.others; i++)
+		json_array_append_new(others, json_string(shared.other[i]));
+	json_object_set_new(o, "others", others);
+	if (bf_shield_shared_note(a, (int)d->ifindex, name, note, sizeof(note)))
+		json_object_set_new(o, "note", json_string(note));
+}
+
 static json_t *device(struct bf_agent *a, unsigned int slot)
 {
 	const struct bpfast_shield_device *d = &bf_shield_control(a->shield)->device[slot];
@@ -126,6 +165,8 @@ static json_t *device(struct bf_agent *a, unsigned int slot)
 		drops(&n));
 	if (o)
 		add_origin(a, d, link.name, o);
+	if (o && d->hook == BPFAST_SH_SHARED)
+		add_shared(a, d, link.name, o);
 	return o;
 }
 

@@ -11,6 +11,9 @@ extern const char *const bf_shield_scopes[BPFAST_SS_COUNT];
 
 /* The slot of a guarded device; false: it is not guarded. */
 bool bf_shield_device_of(const struct bf_agent *a, int ifindex, struct bpfast_shield_device *out);
+/* Of a device in a dispatcher: what is wrong there and what to do, into buf; false: nothing. */
+bool bf_shield_shared_note(const struct bf_agent *a, int ifindex, const char *name, char *buf,
+			   size_t size);
 json_t *bf_shield_limits_json(const struct bf_agent *a);
 json_t *bf_shield_status_json(struct bf_agent *a);
 

@@ -13,6 +13,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "datapath/shield/dispatcher.h"
 #include "datapath/shield/internal.h"
 
 #define LOOPBACK 1 /* its index in every network namespace (LOOPBACK_IFINDEX) */
@@ -152,19 +153,6 @@ static int xdp_link(const struct bf_shield *s, int ifindex, uint32_t flags)
 	return ret;
 }
 
-/* Another program in this hook: its number, or 0. */
-static uint32_t xdp_holder(int ifindex)
-{
-	LIBBPF_OPTS(bpf_xdp_query_opts, opts);
-
-	if (bpf_xdp_query(ifindex, 0, &opts) < 0)
-		return 0;
-	return opts.prog_id	  ? opts.prog_id
-	       : opts.drv_prog_id ? opts.drv_prog_id
-	       : opts.skb_prog_id ? opts.skb_prog_id
-				  : opts.hw_prog_id;
-}
-
 static int xdp_attach(struct bf_shield *s, int ifindex, enum bf_shield_want want, uint8_t *hook,
 		      char *why, size_t size, struct bf_error *err)
 {
@@ -211,6 +199,8 @@ static uint8_t hook_of(enum bf_shield_want want)
 		return BPFAST_SH_POD;
 	case BF_SHIELD_GENERIC:
 		return BPFAST_SH_GENERIC;
+	case BF_SHIELD_SHARED:
+		return BPFAST_SH_SHARED;
 	default:
 		return BPFAST_SH_NATIVE;
 	}
@@ -220,6 +210,10 @@ static bool fits(enum bf_shield_want want, uint8_t hook)
 {
 	if (want == BF_SHIELD_BEST)
 		return true;
+	/* Where the program runs is the dispatcher's business. */
+	if (hook == BPFAST_SH_SHARED)
+		return want == BF_SHIELD_SHARED || want == BF_SHIELD_NATIVE ||
+		       want == BF_SHIELD_GENERIC;
 	return hook_of(want) == hook;
 }
 
@@ -237,18 +231,9 @@ static bool ethernet(const char *dev)
 	return is;
 }
 
-int bf_shield_attach_by(struct bf_shield *s, uint8_t by, int ifindex, enum bf_shield_want want,
-			enum bpfast_shield_mode mode, char *why, size_t size, uint32_t *holder,
-			struct bf_error *err)
+/* Can anybody guard it? dev: its name. */
+static int check(int ifindex, char dev[IF_NAMESIZE], struct bf_error *err)
 {
-	struct bpfast_shield_device *d = find(s, ifindex);
-	uint8_t hook = hook_of(want);
-	char dev[IF_NAMESIZE];
-	int ret;
-
-	*holder = 0;
-	if (size)
-		why[0] = '\0';
 	if (!if_indextoname((unsigned int)ifindex, dev))
 		return bf_err(err, -ENODEV, "there is no interface with the index %d", ifindex);
 	if (ifindex == LOOPBACK)
@@ -262,32 +247,73 @@ int bf_shield_attach_by(struct bf_shield *s, uint8_t by, int ifindex, enum bf_sh
 			"%s carries no Ethernet frames, and shield reads no others: guard the "
 			"device below it",
 			dev);
+	return 0;
+}
+
+static int refuse_other_way(const char *dev, struct bf_error *err)
+{
+	return bf_err(err, -EEXIST,
+		      "%s is guarded in another way already; `bpfast shield detach %s` first", dev,
+		      dev);
+}
+
+static int refuse_full(const char *dev, struct bf_error *err)
+{
+	return bf_err(err, -ENOSPC, "shield has no place for %s: too many devices are guarded",
+		      dev);
+}
+
+/* Whose program has the hook that an XDP link of ours would need. */
+static int refuse_holder(struct bf_shield *s, int ifindex, const char *dev, uint32_t holder,
+			 struct bf_error *err)
+{
+	struct bf_shield_shared shared;
+
+	if (bf_shield_shared(s, ifindex, &shared))
+		return bf_err(err, -EBUSY,
+			      "libxdp's dispatcher has XDP of %s, and only a command can put "
+			      "shield there: run `bpfast shield attach %s`",
+			      dev, dev);
+	return bf_err(err, -EBUSY,
+		      "%s has another XDP program already: program %u; two cannot be there at "
+		      "once. Detach it, or use --tc",
+		      dev, holder);
+}
+
+int bf_shield_attach_by(struct bf_shield *s, uint8_t by, int ifindex, enum bf_shield_want want,
+			enum bpfast_shield_mode mode, char *why, size_t size, uint32_t *holder,
+			struct bf_error *err)
+{
+	struct bpfast_shield_device *d = find(s, ifindex);
+	uint8_t hook = hook_of(want);
+	char dev[IF_NAMESIZE];
+	bool native;
+	int ret;
+
+	*holder = 0;
+	if (size)
+		why[0] = '\0';
+	ret = check(ifindex, dev, err);
+	if (ret)
+		return ret;
 	if (d && !bf_shield_alive(s, d)) {
 		bf_shield_detach(s, ifindex, NULL);
 		d = NULL;
 	}
 	if (d && !fits(want, d->hook))
-		return bf_err(
-			err, -EEXIST,
-			"%s is guarded in another way already; `bpfast shield detach %s` first",
-			dev, dev);
+		return refuse_other_way(dev, err);
 	if (d) {
 		set_slot(d, (uint32_t)ifindex, (uint8_t)mode, d->hook, by);
 		return 0;
 	}
 	if (hook != BPFAST_SH_TC && hook != BPFAST_SH_POD) {
-		*holder = xdp_holder(ifindex);
+		*holder = bf_xdp_on(ifindex, &native);
 		if (*holder)
-			return bf_err(
-				err, -EBUSY,
-				"%s has another XDP program already: program %u; two cannot be "
-				"there at once. Detach it, or use --tc",
-				dev, *holder);
+			return refuse_holder(s, ifindex, dev, *holder, err);
 	}
 	d = place(s, ifindex);
 	if (!d)
-		return bf_err(err, -ENOSPC,
-			      "shield has no place for %s: too many devices are guarded", dev);
+		return refuse_full(dev, err);
 	/* What goes out first: so a connection is known before its answer is judged. */
 	set_slot(d, (uint32_t)ifindex, BPFAST_SM_OFF, hook, by);
 	ret = tc_ensure(s, ifindex, hook, err);
@@ -311,6 +337,70 @@ int bf_shield_attach(struct bf_shield *s, int ifindex, enum bf_shield_want want,
 				   holder, err);
 }
 
+/* --- shared: all but the program itself --- */
+
+int bf_shield_share(struct bf_shield *s, int ifindex, bool *fresh, uint32_t *holder,
+		    struct bf_error *err)
+{
+	struct bpfast_shield_device *d = find(s, ifindex);
+	struct bf_shield_shared shared;
+	char dev[IF_NAMESIZE];
+	bool native;
+	int ret = check(ifindex, dev, err);
+
+	*fresh = false;
+	*holder = 0;
+	if (ret)
+		return ret;
+	if (d && d->hook != BPFAST_SH_SHARED && bf_shield_alive(s, d))
+		return refuse_other_way(dev, err);
+	*holder = bf_xdp_on(ifindex, &native);
+	if (*holder && !bf_shield_shared(s, ifindex, &shared))
+		return bf_err(err, -EBUSY,
+			      "%s has another XDP program already, which is no dispatcher of "
+			      "libxdp: program %u. Detach it, load it again by libxdp, or use --tc",
+			      dev, *holder);
+	*holder = 0;
+	if (d && d->hook != BPFAST_SH_SHARED) {
+		bf_shield_detach(s, ifindex, NULL);
+		d = NULL;
+	}
+	if (!d) {
+		*fresh = true;
+		d = place(s, ifindex);
+		if (!d)
+			return refuse_full(dev, err);
+		set_slot(d, (uint32_t)ifindex, BPFAST_SM_OFF, BPFAST_SH_SHARED,
+			 BPFAST_SHIELD_BY_COMMAND);
+	}
+	ret = tc_ensure(s, ifindex, BPFAST_SH_SHARED, err);
+	if (ret && *fresh)
+		bf_shield_detach(s, ifindex, NULL);
+	return ret;
+}
+
+int bf_shield_share_done(struct bf_shield *s, int ifindex, enum bpfast_shield_mode mode,
+			 struct bf_error *err)
+{
+	struct bpfast_shield_device *d = find(s, ifindex);
+	char dev[IF_NAMESIZE];
+
+	if (!d || d->hook != BPFAST_SH_SHARED || !bf_shield_alive(s, d))
+		return bf_err(err, -ENOENT, "shield is not in libxdp's dispatcher of %s",
+			      name_of(ifindex, dev));
+	if (d->by == BPFAST_SHIELD_BY_COMMAND)
+		set_slot(d, (uint32_t)ifindex, (uint8_t)mode, d->hook, d->by);
+	return 0;
+}
+
+int bf_shield_share_where(const struct bf_shield *s, char *dir, size_t size, uint32_t *prog_id)
+{
+	int n = snprintf(dir, size, "%s/%s", s->hooks.pin_dir, s->hooks.layout);
+
+	*prog_id = s->prog_id[BF_SHIELD_PROG_XDP];
+	return n < 0 || (size_t)n >= size ? -ENAMETOOLONG : 0;
+}
+
 int bf_shield_detach(struct bf_shield *s, int ifindex, struct bf_error *err)
 {
 	struct bpfast_shield_device *d = find(s, ifindex);
@@ -319,6 +409,9 @@ int bf_shield_detach(struct bf_shield *s, int ifindex, struct bf_error *err)
 	if (!d)
 		return bf_err(err, -ENOENT, "interface %d is not guarded", ifindex);
 	xdp_remove(s, (uint32_t)ifindex);
+	/* The program that stays in a dispatcher must not judge what nobody teaches it any more. */
+	if (d->hook == BPFAST_SH_SHARED)
+		set_slot(d, d->ifindex, BPFAST_SM_OFF, d->hook, d->by);
 	ret = bf_hooks_remove(s->hooks.pin_dir, ifindex);
 	if (ret && ret != -ENODEV)
 		return bf_err(err, ret, "cannot detach from interface %d: %s", ifindex,
@@ -330,10 +423,13 @@ int bf_shield_detach(struct bf_shield *s, int ifindex, struct bf_error *err)
 
 bool bf_shield_alive(struct bf_shield *s, const struct bpfast_shield_device *d)
 {
+	struct bf_shield_shared shared;
 	char path[BF_PATH];
 	bool on = false;
 	int fd;
 
+	if (d->hook == BPFAST_SH_SHARED)
+		return bf_shield_shared(s, (int)d->ifindex, &shared) && shared.on;
 	if (!by_xdp(d))
 		return bf_hooks_count(s->hooks.pin_dir, (int)d->ifindex) == BF_DIRS;
 	if (xdp_path(s, d->ifindex, path))

@@ -124,6 +124,30 @@ static int move_device(struct bf_shield *s, const struct bpfast_shield_device *d
 	return ret;
 }
 
+/*
+ * The program in a dispatcher is moved by a command alone, and goes on with the tables that are left behind, which are
+ * taught nothing any more: to them the device is not guarded, so that everything passes.
+ */
+static void release_shared(const struct bf_shield *s, const char *dir, const char *name)
+{
+	struct bpf_map_info info = {0};
+	struct bpfast_shield_control *old;
+	int fd = open_map(dir, name, "bpfast_shctl", &info);
+
+	if (fd < 0)
+		return;
+	old = info.value_size < COMMON
+		      ? MAP_FAILED
+		      : mmap(NULL, info.value_size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	close(fd);
+	if (old == MAP_FAILED)
+		return;
+	for (int i = 0; i < BPFAST_SHIELD_SLOTS; i++)
+		if (s->control->device[i].ifindex && s->control->device[i].hook == BPFAST_SH_SHARED)
+			__atomic_store_n((uint64_t *)&old->device[i], 0, __ATOMIC_RELEASE);
+	munmap(old, info.value_size);
+}
+
 static int move_layout(void *arg, const char *dir, const char *name)
 {
 	struct bf_shield *s = arg;
@@ -137,6 +161,8 @@ static int move_layout(void *arg, const char *dir, const char *name)
 	/* Before a program of ours judges anything. */
 	if (!ret)
 		ret = bf_shield_lists_adopt(s, NULL);
+	if (!ret)
+		release_shared(s, dir, name);
 	for (int i = 0; !ret && i < BPFAST_SHIELD_SLOTS; i++) {
 		const struct bpfast_shield_device *d = &s->control->device[i];
 

@@ -12,6 +12,7 @@
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <linux/bpf.h>
+#include <net/if.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -230,6 +231,15 @@ static int pin_progs(struct bf_shield *s)
 	return 0;
 }
 
+/* What was lost of a shared device a command can mend: it is not forgotten, for status to say so. */
+static bool is_there(struct bf_shield *s, const struct bpfast_shield_device *d)
+{
+	char dev[IF_NAMESIZE];
+
+	return bf_shield_alive(s, d) ||
+	       (d->hook == BPFAST_SH_SHARED && if_indextoname(d->ifindex, dev));
+}
+
 /* Every device's hooks get the programs of this build; what is gone is forgotten. */
 static int renew(struct bf_shield *s, struct bf_error *err)
 {
@@ -239,7 +249,7 @@ static int renew(struct bf_shield *s, struct bf_error *err)
 
 		if (!d->ifindex)
 			continue;
-		if (!bf_shield_alive(s, d)) {
+		if (!is_there(s, d)) {
 			bf_shield_detach(s, (int)d->ifindex, NULL);
 			continue;
 		}

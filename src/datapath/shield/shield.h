@@ -34,6 +34,7 @@ enum bf_shield_want {
 	BF_SHIELD_OFFLOAD,
 	BF_SHIELD_TC,
 	BF_SHIELD_POD,
+	BF_SHIELD_SHARED, /* in libxdp's dispatcher: bf_shield_share() */
 };
 
 /*
@@ -47,7 +48,40 @@ int bf_shield_attach(struct bf_shield *s, int ifindex, enum bf_shield_want want,
 int bf_shield_attach_by(struct bf_shield *s, uint8_t by, int ifindex, enum bf_shield_want want,
 			enum bpfast_shield_mode mode, char *why, size_t size, uint32_t *holder,
 			struct bf_error *err);
-/* Also where the device is gone. -ENOENT: it is not guarded. */
+
+/* --- dispatcher.c, and hooks.c: beside other XDP programs, in libxdp's dispatcher --- */
+
+#define BF_SHIELD_SHARED_MAX 10 /* what a dispatcher has room for */
+#define BF_PROG_NAME 16 /* BPF_OBJ_NAME_LEN */
+
+struct bf_shield_shared {
+	bool on; /* our program is in the dispatcher that the device runs now */
+	bool current; /* and it is this build's */
+	bool native; /* the dispatcher is in the driver */
+	char other[BF_SHIELD_SHARED_MAX][BF_PROG_NAME]; /* names of programs */
+	unsigned int others;
+};
+
+/* false: what has the device's XDP hook is no dispatcher, or nothing. */
+bool bf_shield_shared(struct bf_shield *s, int ifindex, struct bf_shield_shared *out);
+
+/*
+ * The agent's part of sharing a device, before and after somebody with CAP_SYS_ADMIN has put our
+ * program into the dispatcher by bf_share_attach(). Everything but the program is there after the first, in mode
+ * off where the device is new (*fresh). -EBUSY: another program has the hook; *holder is its number.
+ */
+int bf_shield_share(struct bf_shield *s, int ifindex, bool *fresh, uint32_t *holder,
+		    struct bf_error *err);
+/* -ENOENT: it is not in the dispatcher. A policy's mode stays. */
+int bf_shield_share_done(struct bf_shield *s, int ifindex, enum bpfast_shield_mode mode,
+			 struct bf_error *err);
+/* What bf_share_attach() has to know. -ENAMETOOLONG */
+int bf_shield_share_where(const struct bf_shield *s, char *dir, size_t size, uint32_t *prog_id);
+
+/* --- */
+
+/* Also where the device is gone. -ENOENT: it is not guarded. Of a shared one the program stays in the dispatcher
+ * and passes everything, until bf_share_remove(). */
 int bf_shield_detach(struct bf_shield *s, int ifindex, struct bf_error *err);
 /* Is what the slot says attached really? */
 bool bf_shield_alive(struct bf_shield *s, const struct bpfast_shield_device *device);
