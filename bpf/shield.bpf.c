@@ -3,6 +3,7 @@
  * Shield: floods end here, before the host's stack has paid for them. Read from the bottom up.
  *
  *   bpfast_shxdp   judges what comes in by a device, at XDP
+ *   bpfast_shshare the same among the programs of libxdp's dispatcher
  *   bpfast_shtc    the same decision at TC, where XDP is not wanted, and towards a pod
  *   bpfast_shout   looks at what goes the other way: it drops nothing, it learns who is answered
  *
@@ -394,24 +395,49 @@ static __always_inline void shield_frame_skb(struct __sk_buff *skb, struct shiel
 	f->ifindex = skb->ifindex;
 }
 
+static __always_inline void shield_frame_xdp(struct xdp_md *xdp, struct shield_frame *f)
+{
+	f->data = (const __u8 *)(long)xdp->data;
+	f->end = (const __u8 *)(long)xdp->data_end;
+	f->xdp = xdp;
+	f->skb = 0;
+	f->length = xdp->data_end - xdp->data;
+	f->ifindex = xdp->ingress_ifindex;
+}
+
 SEC("xdp.frags")
 int bpfast_shxdp(struct xdp_md *xdp)
 {
-	struct shield_frame f = {
-		.data = (const __u8 *)(long)xdp->data,
-		.end = (const __u8 *)(long)xdp->data_end,
-		.xdp = xdp,
-		.skb = 0,
-		.length = xdp->data_end - xdp->data,
-		.ifindex = xdp->ingress_ifindex,
-	};
 	struct shield_packet p = {0};
+	struct shield_frame f;
 
+	shield_frame_xdp(xdp, &f);
 	switch (shield_judge(&f, &p)) {
 	case SHIELD_PASS:
 		return XDP_PASS;
 	case SHIELD_ANSWER:
 		return shield_answer_xdp(xdp, &p) ? XDP_DROP : XDP_TX;
+	default:
+		return XDP_DROP;
+	}
+}
+
+/*
+ * Takes the place of a function of the dispatcher, so it may not change a packet's length where that does not
+ * (newer kernels, and their stable ones, look).
+ */
+SEC("xdp.frags")
+int bpfast_shshare(struct xdp_md *xdp)
+{
+	struct shield_packet p = {0};
+	struct shield_frame f;
+
+	shield_frame_xdp(xdp, &f);
+	switch (shield_judge(&f, &p)) {
+	case SHIELD_PASS:
+		return XDP_PASS;
+	case SHIELD_ANSWER:
+		return shield_answer_padded(xdp, &p) ? XDP_DROP : XDP_TX;
 	default:
 		return XDP_DROP;
 	}

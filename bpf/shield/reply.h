@@ -329,8 +329,9 @@ static __always_inline int shield_syn_load_skb(struct __sk_buff *skb, const stru
 	return 0;
 }
 
-/* The frame becomes the answer. -1: it is no more than half of one, to be dropped. */
-__attribute__((noinline)) int shield_answer_xdp(struct xdp_md *xdp, const struct shield_packet *p)
+/* The frame becomes the answer, and *surplus bytes too long for it. -1: it is no more than half of one, to be dropped. */
+static __always_inline int shield_answer_write(struct xdp_md *xdp, const struct shield_packet *p,
+					       __u32 *surplus)
 {
 	struct shield_syn *s = shield_syn_new();
 	__u32 was, length, size;
@@ -352,7 +353,29 @@ __attribute__((noinline)) int shield_answer_xdp(struct xdp_md *xdp, const struct
 		return -1;
 	was = (__u32)bpf_xdp_get_buff_len(xdp);
 	length = shield_reply_length(p, s, was);
-	return length < was ? (int)bpf_xdp_adjust_tail(xdp, (int)length - (int)was) : 0;
+	*surplus = length < was ? was - length : 0;
+	return 0;
+}
+
+__attribute__((noinline)) int shield_answer_xdp(struct xdp_md *xdp, const struct shield_packet *p)
+{
+	__u32 surplus;
+
+	if (shield_answer_write(xdp, p, &surplus))
+		return -1;
+	return surplus ? (int)bpf_xdp_adjust_tail(xdp, -(int)surplus) : 0;
+}
+
+/*
+ * The same where the frame has to keep its length. What is behind the datagram is padding, which receivers ignore.
+ * No SYN without data has more options than that; one with data gets no answer, and comes again without.
+ */
+__attribute__((noinline)) int shield_answer_padded(struct xdp_md *xdp,
+						   const struct shield_packet *p)
+{
+	__u32 surplus;
+
+	return shield_answer_write(xdp, p, &surplus) || surplus > 40 ? -1 : 0;
 }
 
 /*

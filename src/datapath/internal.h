@@ -77,6 +77,9 @@ extern const char *const bf_prog_pin[BF_DIRS];
 int bf_load(struct bf_datapath *dp, const struct bf_datapath_options *options, bool *adopted,
 	    struct bf_error *err);
 
+/* A name for a BPF object, out of its own bytes. */
+void bf_build_name(const uint8_t *elf, size_t size, char *out, size_t out_size);
+
 /* --- words.c: what libbpf says --- */
 
 /* From here on, in this thread. */

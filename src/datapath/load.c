@@ -126,17 +126,23 @@ static int make_note(struct bf_datapath *dp, struct pod_bpf *skel)
 	return 0;
 }
 
-/* The object's own bytes: programs of the same build need no second verification. */
-static void build_name(struct bf_datapath *dp)
+void bf_build_name(const uint8_t *elf, size_t size, char *out, size_t out_size)
 {
 	uint64_t h = 14695981039346656037u;
-	size_t size;
-	const uint8_t *elf = pod_bpf__elf_bytes(&size);
 
 	/* FNV-1a, 64 bits. */
 	for (size_t i = 0; i < size; i++)
 		h = (h ^ elf[i]) * 1099511628211u;
-	snprintf(dp->build, sizeof(dp->build), "%016llx", (unsigned long long)h);
+	snprintf(out, out_size, "%016llx", (unsigned long long)h);
+}
+
+/* Programs of the same build need no second verification. */
+static void build_name(struct bf_datapath *dp)
+{
+	size_t size;
+	const uint8_t *elf = pod_bpf__elf_bytes(&size);
+
+	bf_build_name(elf, size, dp->build, sizeof(dp->build));
 }
 
 /* --- maps --- */

@@ -5,6 +5,7 @@ Not every kernel lets a program take a place there (freplace). Where it does not
 tests/kernels runs the rest, on kernels that do.
 """
 
+import glob
 import json
 import os
 import re
@@ -151,7 +152,7 @@ def test_beside_a_program_that_was_there(sharing, other):
     lab = other
     got = lab.attach("--mode", "audit")
     assert (got["hook"], got["mode"], got["why"]) == ("xdp-shared", "audit", "beside tally"), got
-    assert lab.programs() == ["bpfast_shxdp", "tally"]
+    assert lab.programs() == ["bpfast_shshare", "tally"]
     lab.attach()
     lab.judges()
     device = lab.device()
@@ -164,7 +165,7 @@ def test_beside_a_program_that_was_there(sharing, other):
     assert lab.get(0.4) == "blocked"
     lab.node.start_agent(patience=60)
     lab.node.cli("shield", "unblock", lab.client.ip4)
-    assert lab.programs() == ["bpfast_shxdp", "tally"]
+    assert lab.programs() == ["bpfast_shshare", "tally"]
     lab.judges()
     lab.detach()
     assert lab.programs() == ["tally"] and lab.device() is None
@@ -176,10 +177,10 @@ def test_beside_a_program_that_was_there(sharing, other):
 
 def test_others_join_later(sharing, lab):
     assert lab.attach("--shared")["hook"] == "xdp-shared"
-    assert lab.programs() == ["bpfast_shxdp"]
+    assert lab.programs() == ["bpfast_shshare"]
     lab.judges(beside=False)
     assert lab.load().returncode == 0
-    assert lab.programs() == ["bpfast_shxdp", "tally"]
+    assert lab.programs() == ["bpfast_shshare", "tally"]
     lab.judges()
     lab.detach()
     assert lab.programs() == ["tally"]
@@ -220,14 +221,31 @@ def test_killed_between_the_steps(sharing, other):
     lab.attach()
     lab.judges()
     says(*ask_agent[1])
-    assert lab.device() is None and lab.programs() == ["bpfast_shxdp", "tally"] and lab.get() == 200
+    assert lab.device() is None and lab.programs() == ["bpfast_shshare", "tally"] and lab.get() == 200
     lab.detach()
     assert lab.programs() == ["tally"]
     # With the agent's part undone, or not, an attach mends it too.
     lab.attach()
     says(*ask_agent[1])
     lab.attach()
-    assert lab.programs() == ["bpfast_shxdp", "tally"]
+    assert lab.programs() == ["bpfast_shshare", "tally"]
+    lab.judges()
+    lab.detach()
+    assert lab.programs() == ["tally"]
+
+
+def test_program_of_another_build(sharing, other):
+    """As if an agent of the next version had been started: it knows by a note of which build the program is."""
+    lab = other
+    lab.attach()
+    notes = glob.glob(os.path.join(lab.node.pin_dir, "shield", "*", "shared", "*"))
+    assert len(notes) == 1, notes
+    os.rename(notes[0], notes[0][:-16] + "0" * 16)
+    device = lab.device()
+    assert device["attached"] and "is of another version of BPFast" in device["note"], device
+    lab.judges()
+    lab.attach()
+    assert "note" not in lab.device() and lab.programs() == ["bpfast_shshare", "tally"]
     lab.judges()
     lab.detach()
     assert lab.programs() == ["tally"]
@@ -247,7 +265,7 @@ def test_tables_of_another_version(sharing, other):
     lab.node.cli("shield", "block", lab.client.ip4)
     assert lab.get() == 200
     lab.attach()
-    assert lab.programs() == ["bpfast_shxdp", "tally"]
+    assert lab.programs() == ["bpfast_shshare", "tally"]
     assert lab.get(0.4) == "blocked"
     lab.node.cli("shield", "unblock", lab.client.ip4)
     lab.judges()
@@ -274,7 +292,7 @@ def test_a_policy_says_which_command_it_needs(sharing, other):
     lab.attach()
     until(lambda: lab.device()["mode"] == "audit" and lab.device()["by"] == "policy", 8, "the policy has the device")
     assert not lab.node.cli("-o", "json", "shield", "status").json["failures"]
-    assert lab.programs() == ["bpfast_shxdp", "tally"]
+    assert lab.programs() == ["bpfast_shshare", "tally"]
     os.unlink(os.path.join(lab.node.policy_dir, "uplinks.yaml"))
     until(lambda: lab.device()["mode"] == "enforce" and lab.device()["by"] == "command", 8, "it is the command's again")
     lab.detach()

@@ -56,7 +56,6 @@ int bf_prog_info(int prog_fd, struct bf_prog_info *out)
 		return -errno;
 	out->id = info.id;
 	out->maps = info.nr_map_ids < BF_PROG_MAPS ? info.nr_map_ids : BF_PROG_MAPS;
-	memcpy(out->tag, info.tag, sizeof(out->tag));
 	memcpy(out->name, info.name, sizeof(out->name) - 1);
 	return 0;
 }
@@ -97,26 +96,29 @@ static bool is_linked(const char *dir, int place, uint32_t dispatcher, uint32_t 
 	return is;
 }
 
-static void look_at(const struct bf_shield *s, const struct bf_prog_info *p, bool linked,
-		    struct bf_shield_shared *out)
+/* share.c has noted of which build it is. Where that is lost, it is of another. */
+static bool is_current(const struct bf_shield *s, int ifindex, uint32_t prog_id)
 {
-	struct bf_prog_info own;
+	char name[64], path[BF_PATH];
 
+	snprintf(name, sizeof(name), "%d_%u_%s", ifindex, prog_id, s->build);
+	return !bf_pins_path(path, s->hooks.pin_dir, s->hooks.layout, BF_SHIELD_SHARED_DIR, name) &&
+	       !access(path, F_OK);
+}
+
+static void look_at(const struct bf_shield *s, int ifindex, const struct bf_prog_info *p,
+		    bool linked, struct bf_shield_shared *out)
+{
 	if (!bf_prog_uses(p, bf_map_id(s->map[BF_SHIELD_MAP_CONTROL]))) {
 		if (out->others < BF_SHIELD_SHARED_MAX)
 			memcpy(out->other[out->others++], p->name, sizeof(p->name));
-		return;
+	} else if (linked) {
+		out->on = true;
+		out->current = out->current || is_current(s, ifindex, p->id);
 	}
-	if (!linked)
-		return;
-	out->on = true;
-	/* The same text has the same tag, whether it was loaded to be a program or to be put into one. */
-	if (!bf_prog_info(s->prog[BF_SHIELD_PROG_XDP], &own) &&
-	    !memcmp(own.tag, p->tag, sizeof(own.tag)))
-		out->current = true;
 }
 
-static void look(const struct bf_shield *s, const char *dir, uint32_t dispatcher,
+static void look(const struct bf_shield *s, int ifindex, const char *dir, uint32_t dispatcher,
 		 struct bf_shield_shared *out)
 {
 	char path[BF_PATH];
@@ -133,7 +135,7 @@ static void look(const struct bf_shield *s, const char *dir, uint32_t dispatcher
 		r = bf_prog_info(fd, &p);
 		close(fd);
 		if (!r)
-			look_at(s, &p, is_linked(dir, i, dispatcher, p.id), out);
+			look_at(s, ifindex, &p, is_linked(dir, i, dispatcher, p.id), out);
 	}
 }
 
@@ -150,7 +152,7 @@ bool bf_shield_shared(struct bf_shield *s, int ifindex, struct bf_shield_shared 
 		out->native = native;
 		there = id && !dir_of(dir, ifindex, id) && !access(dir, F_OK);
 		if (there)
-			look(s, dir, id, out);
+			look(s, ifindex, dir, id, out);
 		/* libxdp pins the next one before it is on, and takes the last one's pins away after it. */
 		if (bf_xdp_on(ifindex, &native) == id)
 			break;

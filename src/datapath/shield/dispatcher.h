@@ -14,7 +14,6 @@
 struct bf_prog_info {
 	uint32_t id, maps;
 	uint32_t map_id[BF_PROG_MAPS];
-	uint8_t tag[8];
 	char name[BF_PROG_NAME];
 };
 

@@ -43,7 +43,11 @@ enum bf_shield_prog {
 	BF_SHIELD_PROGS,
 };
 
+/* PIN_DIR/shield/LAYOUT/shared/IFINDEX_ID_BUILD/: the program of that number is of that build. */
+#define BF_SHIELD_SHARED_DIR "shared"
+
 struct bf_shield {
+	char build[20]; /* as bf_datapath.build, of this object */
 	/* What hooks.c needs for the hooks at TC: pin_dir, layout, tcx. Nothing else of it is used. */
 	struct bf_datapath hooks;
 	int map[BF_SHIELD_MAPS];

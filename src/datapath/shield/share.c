@@ -4,12 +4,14 @@
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
+#include <cap-ng.h>
 #include <errno.h>
 #include <net/if.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <xdp/libxdp.h>
 
@@ -17,7 +19,7 @@
 #include "datapath/shield/internal.h"
 #include "shield.skel.h"
 
-#define PROGRAM "bpfast_shxdp"
+#define PROGRAM "bpfast_shshare"
 #define CONTROL "bpfast_shctl"
 /* Smaller is earlier; who says nothing has 50. A flood is to end before others have paid for it. */
 #define RUN_PRIORITY 10
@@ -342,10 +344,8 @@ static int put(struct xdp_program *prog, const char *dev, int ifindex, enum bf_s
 	int r;
 
 	if (there && !mp)
-		return bf_err(err, -EPERM,
-			      "cannot read libxdp's dispatcher of %s, for which CAP_SYS_ADMIN is "
-			      "needed; run as root, or use --tc",
-			      dev);
+		return bf_err(err, -EBUSY, "cannot read libxdp's dispatcher of %s: %s (%s)", dev,
+			      strerror(errno), words());
 	if (there) {
 		enum xdp_attach_mode has = xdp_multiprog__attach_mode(mp);
 
@@ -371,6 +371,33 @@ static int put(struct xdp_program *prog, const char *dev, int ifindex, enum bf_s
 		      words());
 }
 
+static int forget(void *arg, const char *dir, const char *name)
+{
+	const int *ifindex = arg;
+	char path[BF_PATH];
+
+	if (atoi(name) == *ifindex && snprintf(path, sizeof(path), "%s/%s", dir, name) < BF_PATH)
+		rmdir(path);
+	return 0;
+}
+
+/* For the agent, which cannot tell it from the program. Where it fails, status asks for another attach. */
+static void note_build(const char *pins, int ifindex, uint32_t prog_id)
+{
+	char dir[BF_PATH], name[64], build[20], path[BF_PATH];
+	size_t size;
+	const uint8_t *elf = shield_bpf__elf_bytes(&size);
+
+	bf_build_name(elf, size, build, sizeof(build));
+	snprintf(name, sizeof(name), "%d_%u_%s", ifindex, prog_id, build);
+	if (snprintf(dir, sizeof(dir), "%s/" BF_SHIELD_SHARED_DIR, pins) >= BF_PATH ||
+	    bf_pins_path(path, pins, BF_SHIELD_SHARED_DIR, NULL, name))
+		return;
+	mkdir(dir, 0700);
+	bf_pins_each(dir, forget, &ifindex);
+	mkdir(path, 0700);
+}
+
 int bf_share_attach(const char *dev, int ifindex, const char *pins, uint32_t prog_id,
 		    enum bf_shield_want want, struct bf_error *err)
 {
@@ -386,6 +413,14 @@ int bf_share_attach(const char *dev, int ifindex, const char *pins, uint32_t pro
 			      "%s is another device here than the agent's: run this in the network "
 			      "namespace of the agent",
 			      dev);
+	/* Without it most of what follows fails in ways that say something else. */
+	capng_get_caps_process();
+	if (!capng_have_capability(CAPNG_EFFECTIVE, CAP_SYS_ADMIN))
+		return bf_err(
+			err, -EPERM,
+			"only who has CAP_SYS_ADMIN can put shield into libxdp's dispatcher of "
+			"%s; run this as root on the node, or use --tc",
+			dev);
 	listen_to_libxdp();
 	r = try_replacing(dev, ifindex, err);
 	if (r)
@@ -394,6 +429,7 @@ int bf_share_attach(const char *dev, int ifindex, const char *pins, uint32_t pro
 	skel = shield_bpf__open();
 	if (!skel)
 		return bf_err(err, -errno, "cannot open shield's object: %s", words());
+	bpf_program__set_autoload(skel->progs.bpfast_shxdp, false);
 	bpf_program__set_autoload(skel->progs.bpfast_shtc, false);
 	bpf_program__set_autoload(skel->progs.bpfast_shout, false);
 	r = adopt(skel, pins, prog_id, &control_id, err);
@@ -410,6 +446,8 @@ int bf_share_attach(const char *dev, int ifindex, const char *pins, uint32_t pro
 			xdp_program__set_run_prio(prog, RUN_PRIORITY);
 			xdp_program__set_chain_call_enabled(prog, XDP_PASS, true);
 			r = put(prog, dev, ifindex, want, err);
+			if (!r)
+				note_build(pins, ifindex, xdp_program__id(prog));
 			/* The older one goes last: nothing passes unjudged. */
 			if (!r)
 				r = take_out(dev, ifindex, control_id, xdp_program__id(prog),

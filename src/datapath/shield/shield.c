@@ -5,6 +5,7 @@
  *   PIN_DIR/shield/LAYOUT/maps/NAME        the maps; list_0 and list_1: the images in force
  *   PIN_DIR/shield/LAYOUT/links/IFINDEX_{xdp,from,to}
  *   PIN_DIR/shield/LAYOUT/progs/{xdp,tc,out}_ID
+ *   PIN_DIR/shield/LAYOUT/shared/IFINDEX_ID_BUILD/   share.c: of which build a program in a dispatcher is
  */
 #include "datapath/shield/shield.h"
 
@@ -279,12 +280,18 @@ static struct bf_shield *new_shield(void)
 static int open_shield(struct bf_shield *s, int vouch_fd, bool *adopted, struct bf_error *err)
 {
 	struct shield_bpf *skel;
+	const uint8_t *elf;
+	size_t size;
 	int ret;
 
+	elf = shield_bpf__elf_bytes(&size);
+	bf_build_name(elf, size, s->build, sizeof(s->build));
 	bf_words_listen();
 	skel = shield_bpf__open();
 	if (!skel)
 		return bf_err(err, -errno, "cannot open shield's object: %s", bf_words_of_libbpf());
+	/* Only a command can put it where it belongs, and loads it then. */
+	bpf_program__set_autoload(skel->progs.bpfast_shshare, false);
 	/* A map of the pods' programs, which read there what ours write. */
 	if (vouch_fd >= 0 && bpf_map__reuse_fd(skel->maps.bpfast_vouch, vouch_fd) < 0)
 		ret = bf_err(err, -errno, "cannot use the map that shield shares with pods: %s",
