@@ -9,6 +9,7 @@ import glob
 import json
 import os
 import re
+import socket
 import subprocess
 
 import pytest
@@ -16,7 +17,7 @@ import pytest
 from lab.http import ask, get
 from lab.node import BIN, ROOT
 from lab.servers import Echo
-from lab.wait import until
+from lab.wait import SLOW, until
 
 TALLY = os.path.join(os.environ.get("BPFAST_BUILD", os.path.join(ROOT, "build")), "bench", "tally.o")
 PINS = "/sys/fs/bpf/xdp"
@@ -49,8 +50,8 @@ class Lab:
 
     # --- the other's program ---
 
-    def load(self, *args):
-        return self.node.ns.run("xdp-loader", "load", "-m", "native", *args, self.iface, TALLY, timeout=60)
+    def load(self, mode="native"):
+        return self.node.ns.run("xdp-loader", "load", "-m", mode, self.iface, TALLY, timeout=60)
 
     def unload(self):
         self.node.ns.run("xdp-loader", "unload", "--all", self.iface, timeout=60)
@@ -297,6 +298,36 @@ def test_a_policy_says_which_command_it_needs(sharing, other):
     until(lambda: lab.device()["mode"] == "enforce" and lab.device()["by"] == "command", 8, "it is the command's again")
     lab.detach()
     assert lab.programs() == ["tally"]
+
+
+def test_syn_cookies_beside(sharing, lab):
+    """The answer keeps the frame's length, for the dispatcher lets nobody change that."""
+    sources = [f"10.77.{lab.node.number}.{i}" for i in range(1, 9)]
+    lab.client.ns.ip(*[f"addr add {s}/32 dev eth0" for s in sources])
+    lab.node.ns.ip(f"route add 10.77.{lab.node.number}.0/24 dev {lab.iface}")
+    # What native XDP of a veth sends back is lost.
+    assert lab.load("skb").returncode == 0
+    r = lab.node.bpfast("shield", "attach", lab.iface, "--native", timeout=60)
+    assert r.code == 1 and "runs generic XDP" in r.err and lab.device() is None, r
+    lab.attach()
+    lab.node.cli("shield", "cookies", "on", f"{lab.web.ip4}:80", "--always")
+    try:
+        for source in sources:
+            with lab.client.ns.inside():
+                s = socket.socket()
+            with s:
+                s.settimeout(2 * SLOW)
+                s.bind((source, 0))
+                s.connect((lab.web.ip4, 80))
+                s.sendall(get("/"))
+                assert s.recv(4096).startswith(b"HTTP/1.1 200")
+        # Now and then one goes to the listener itself.
+        assert lab.device()["cookies"] >= 2, lab.device()
+    finally:
+        lab.detach()
+        lab.unload()
+    assert lab.node.cli("shield", "cookies").out == "SYN cookies are on for no destination\n"
+    assert lab.link() == lab.before
 
 
 def test_down_leaves_the_others(sharing, nodes):

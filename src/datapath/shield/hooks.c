@@ -263,6 +263,14 @@ static int refuse_full(const char *dev, struct bf_error *err)
 		      dev);
 }
 
+static int refuse_dispatcher(const char *dev, struct bf_error *err)
+{
+	return bf_err(err, -EBUSY,
+		      "XDP of %s is libxdp's dispatcher's, and only a command can put shield "
+		      "there: run `bpfast shield attach %s`",
+		      dev, dev);
+}
+
 /* Whose program has the hook that an XDP link of ours would need. */
 static int refuse_holder(struct bf_shield *s, int ifindex, const char *dev, uint32_t holder,
 			 struct bf_error *err)
@@ -270,10 +278,7 @@ static int refuse_holder(struct bf_shield *s, int ifindex, const char *dev, uint
 	struct bf_shield_shared shared;
 
 	if (bf_shield_shared(s, ifindex, &shared))
-		return bf_err(err, -EBUSY,
-			      "libxdp's dispatcher has XDP of %s, and only a command can put "
-			      "shield there: run `bpfast shield attach %s`",
-			      dev, dev);
+		return refuse_dispatcher(dev, err);
 	return bf_err(err, -EBUSY,
 		      "%s has another XDP program already: program %u; two cannot be there at "
 		      "once. Detach it, or use --tc",
@@ -285,6 +290,7 @@ int bf_shield_attach_by(struct bf_shield *s, uint8_t by, int ifindex, enum bf_sh
 			struct bf_error *err)
 {
 	struct bpfast_shield_device *d = find(s, ifindex);
+	struct bf_shield_shared shared;
 	uint8_t hook = hook_of(want);
 	char dev[IF_NAMESIZE];
 	bool native;
@@ -297,6 +303,10 @@ int bf_shield_attach_by(struct bf_shield *s, uint8_t by, int ifindex, enum bf_sh
 	if (ret)
 		return ret;
 	if (d && !bf_shield_alive(s, d)) {
+		/* A command may be at it just now, and without one nothing else can be done. */
+		if (d->hook == BPFAST_SH_SHARED && by != BPFAST_SHIELD_BY_COMMAND &&
+		    (d->mode == BPFAST_SM_OFF || bf_shield_shared(s, ifindex, &shared)))
+			return refuse_dispatcher(dev, err);
 		bf_shield_detach(s, ifindex, NULL);
 		d = NULL;
 	}
