@@ -29,6 +29,7 @@ class Lab:
         self.client, self.web = node.pod("client"), node.pod("web")
         self.iface = self.client.iface
         self.web.serve(Echo(self.web.ns, 80))
+        until(lambda: self.link()["operstate"] == "UP", 5, "the veth has its carrier")
         self.before = self.link()
         node.start_agent(patience=60)
 
