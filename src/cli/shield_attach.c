@@ -114,13 +114,16 @@ static int share(struct bf_cli *cli, const char *hook, json_t **result)
 
 int bf_cli_shield_attach(struct bf_cli *cli)
 {
-	const char *hook = hook_of(cli);
+	const char *hook = hook_of(cli), *mode = bf_cli_text(cli, "mode");
 	struct bf_error err;
 	json_t *result;
 	int r;
 
 	if (!hook)
 		return BF_EXIT_USAGE;
+	if (mode && strcmp(mode, "enforce") && strcmp(mode, "audit") && strcmp(mode, "off"))
+		return bf_cli_fail(cli, BF_EXIT_USAGE, "--mode: '%s' is not enforce, audit or off",
+				   mode);
 	r = bf_call(cli->run_dir, "shield attach", args_of(cli, hook, NULL), &result, &err);
 	if (r)
 		return refused(cli, r, result, &err);

@@ -210,7 +210,7 @@ def test_another_xdp_program_is_named(lab):
 BAD = [
     (("attach", "nosuch0"), 1, "interface nosuch0 does not exist here; `ip link`"),
     (("attach",), 2, "usage: bpfast shield attach IF"),
-    (("attach", "lo", "--mode", "hard"), 1, "'hard' is not enforce, audit or off"),
+    (("attach", "lo", "--mode", "hard"), 2, "'hard' is not enforce, audit or off"),
     (("attach", "lo", "--tc", "--pod"), 2, "exclude each other"),
     (("attach", "lo"), 1, "lo is the loopback"),
     (("attach", "lo", "--shared"), 1, "lo is the loopback"),
