@@ -39,6 +39,7 @@ static const struct nature NATURE[BF_CLASSES] = {
 #define FAMILIAR 0.15 /* of the SYNs from known sources */
 #define CROWD 20 /* times the SYNs of late, when a crowd finds the server down ... */
 #define ALONE 4 /* ... and when only its clients do */
+#define GUESTS 2 /* times the usual strangers, where a measure is of them and not of all */
 #define SETTLE_S 1.0
 #define SMOOTH_S 2.0
 #define RELEASE 0.5 /* of the threshold: below it the attack is over ... */
@@ -101,6 +102,11 @@ static double odd_limit(const struct bf_signal *s, enum bf_class c, const struct
 
 	if (c == BF_SYN) {
 		double paired = bf_baseline_expect(&s->paired, r->slot);
+		/*
+		 * Only strangers' SYNs are ever odd. So known clients with thousands of
+		 * connections a second, a benchmark, are no room for a flood.
+		 */
+		double guests = GUESTS * bf_baseline_expect(&s->unknown, r->slot);
 		bool alive = !(s->down_s > 0);
 		/*
 		 * A crowd that finds it down has people in it whom we know, and more of
@@ -108,15 +114,17 @@ static double odd_limit(const struct bf_signal *s, enum bf_class c, const struct
 		 */
 		bool crowd = s->familiar >= FAMILIAR * s->asked &&
 			     s->familiar >= RISEN * (s->all.mean - s->unknown.mean);
-		double down = (crowd ? CROWD : ALONE) * most(all, s->lately);
+		double clients = fmin(most(all, s->lately), most(guests, GUESTS * s->guests));
+		double down = crowd ? CROWD * most(all, s->lately) : ALONE * clients;
 		/* Only strangers' SYNs are ever odd, so of what fails their part. Twice, for it is a guess. */
 		double lost = LOST * s->live * fmin(1, 2 * r->strangers);
-		double ordinary = most(lost, alive ? 0.5 * paired : down);
+		double ordinary = most(lost, alive ? 0.5 * fmin(paired, guests) : down);
 
 		return most(floor, r->times * most(odd, ordinary));
 	}
+	/* What is usual here, but no more than a tenth: known connections are no room for it either. */
 	if (bf_class_is_tcp(c))
-		return most(floor, r->times * most(odd, 0.1 * all));
+		return most(floor, r->times * most(odd, fmin(LOST * all, 3 * s->odd.mean)));
 	if (bf_class_is_amp(c))
 		return most(floor, r->times * odd);
 	return most(floor, r->times * most(odd, 0.5 * all));
@@ -141,6 +149,18 @@ static double surge_limit(const struct bf_signal *s, enum bf_class c, const stru
 					   most(4 * unknown, unknown + 8 * dev)));
 }
 
+/*
+ * A crowd brings people whom we know, and is spread as clients are. part: 1 to
+ * begin, less to go on.
+ */
+static bool unlike_a_crowd(const struct bf_signal *s, enum bf_class c, const struct bf_reading *r,
+			   double part)
+{
+	return !crowds(c) ||
+	       (r->unknown > part * 0.5 * r->rate &&
+		(r->strange || r->unknown > part * 4 * bf_baseline_expect(&s->all, r->slot)));
+}
+
 /* How far over does not matter to how soon it is over. */
 static double clip(double x, double limit)
 {
@@ -151,7 +171,7 @@ bool bf_signal_step(struct bf_signal *s, enum bf_class c, const struct bf_readin
 		    uint64_t now_ns)
 {
 	double burst = NATURE[c].burst * r->floor, smooth = fmin(1, r->dt_s / SMOOTH_S), late,
-	       low = r->odd_low, now = fmin(1, r->dt_s / LIVE_S);
+	       low = r->odd_low, now = fmin(1, r->dt_s / LIVE_S), wear;
 	bool was = s->sum_odd <= 0 && s->sum_surge <= 0;
 
 	s->asked += now * (r->rate - s->asked);
@@ -162,9 +182,9 @@ bool bf_signal_step(struct bf_signal *s, enum bf_class c, const struct bf_readin
 	s->odd_limit = odd_limit(s, c, r);
 	s->live += now * (r->paired - s->live);
 	/* Fewer because fewer ask, or because it is down? */
-	s->lately -=
-		fmin(1, r->dt_s / (s->live >= 0.5 * r->rate ? SETTLE_S : LATELY_S)) * s->lately;
-	s->lately = most(s->lately, s->live);
+	wear = fmin(1, r->dt_s / (s->live >= 0.5 * r->rate ? SETTLE_S : LATELY_S));
+	s->lately = most(s->lately - wear * s->lately, s->live);
+	s->guests = most(s->guests - wear * s->guests, s->live - s->familiar);
 	/* The SYNs of a flood wait as well, and no handshake comes early for them. */
 	if (c == BF_SYN)
 		low = most(low, -EARLY_S * s->lately);
@@ -174,8 +194,11 @@ bool bf_signal_step(struct bf_signal *s, enum bf_class c, const struct bf_readin
 	s->unknown_now += smooth * (clip(r->unknown, s->surge_limit) - s->unknown_now);
 	s->sum_odd = r->odd_known ? bf_cusum(s->sum_odd, r->odd, s->odd_limit, r->dt_s, low) : 0;
 	late = most(LATE * s->odd_limit, burst);
+	/* A restart leaves strays of all connections, once. */
+	if (bf_class_is_tcp(c) && c != BF_SYN)
+		late = most(late, LATE * LOST * bf_baseline_expect(&s->all, r->slot));
 	/* What a long flood has run up must not keep it alive. */
-	s->sum_odd = fmin(s->sum_odd, 4 * late);
+	s->sum_odd = fmin(s->sum_odd, s->on ? late : 4 * late);
 	if (NATURE[c].surge > 0) {
 		s->surge_limit = surge_limit(s, c, r);
 		s->sum_surge = bf_cusum(s->sum_surge, r->unknown, s->surge_limit, r->dt_s, 0);
@@ -190,7 +213,7 @@ bool bf_signal_step(struct bf_signal *s, enum bf_class c, const struct bf_readin
 		if (c == BF_SYN && s->sum_odd <= 0)
 			odd = 0;
 		if (odd > RELEASE * s->odd_limit ||
-		    (s->evidence == BF_EV_SURGE && !r->talk &&
+		    (s->evidence == BF_EV_SURGE && !r->talk && unlike_a_crowd(s, c, r, RELEASE) &&
 		     fmin(r->unknown, s->unknown_now) > RELEASE * s->surge_limit))
 			s->over_ns = now_ns;
 		return false;
@@ -198,10 +221,7 @@ bool bf_signal_step(struct bf_signal *s, enum bf_class c, const struct bf_readin
 	if (s->sum_odd > late) {
 		s->evidence = bf_class_is_tcp(c) && c != BF_SYN ? BF_EV_STRAY : BF_EV_UNPAIRED;
 	} else if (NATURE[c].surge > 0 && s->sum_surge > most(LATE * s->surge_limit, burst) &&
-		   !r->talk &&
-		   (!crowds(c) ||
-		    (r->unknown > 0.5 * r->rate &&
-		     (r->strange || r->unknown > 4 * bf_baseline_expect(&s->all, r->slot))))) {
+		   !r->talk && unlike_a_crowd(s, c, r, 1)) {
 		s->evidence = BF_EV_SURGE;
 	} else {
 		return false;

@@ -36,6 +36,7 @@ struct bf_signal {
 	double asked, familiar; /* packets a second, of them from sources that are known, now */
 	double down_s; /* it counts as down for so long yet */
 	double lately; /* the most of it, wearing off */
+	double guests; /* the same of strangers */
 	double ratio; /* paired of each packet, as it is when all is well ... */
 	double ratio_s; /* ... learned over so long, at most 30 */
 	double odd_limit, surge_limit; /* thresholds of the last tick */

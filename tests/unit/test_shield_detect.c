@@ -417,6 +417,76 @@ static void a_busy_client_hides_no_flood(void **state)
 	bf_detect_free(b.d);
 }
 
+/* What known clients do in thousands a second, a benchmark, is no measure of what strangers may. */
+static void a_benchmark_is_no_room_for_strangers(void **state)
+{
+	struct bench b;
+
+	(void)state;
+	for (unsigned round = 0; round < 2; round++) {
+		begin(&b, 8);
+		packets(&b, BF_SYN, 40, 0.9, 1, 0);
+		spread(&b, 20);
+		run(&b, 30);
+		packets(&b, BF_SYN, 10000, 0.998, 0.99, 0);
+		run(&b, 40);
+		assert_null(bf_detect_active(b.d, 0));
+		/* After it, and when the server has gone down. */
+		packets(&b, BF_SYN, 40, 0.9, 1, 0);
+		run(&b, 2);
+		packets(&b, BF_SYN, 40, 0.9, round == 0, 0);
+		run(&b, 2);
+		b.t.count[BF_SYN].packets += round == 0 ? 150 : 500;
+		spread(&b, 150);
+		assert_in_range((int)(100 * until_found(&b, 10)), 1, 100);
+		bf_detect_free(b.d);
+	}
+}
+
+/* Strays beside many packets of connections are a flood; a clump of them, once, is a restart. */
+static void a_busy_server_hides_no_strays(void **state)
+{
+	struct bench b;
+
+	(void)state;
+	begin(&b, 8);
+	packets(&b, BF_ACK, 100000, 1, 0, 0);
+	run(&b, 60);
+	b.t.count[BF_ACK].packets += 1900;
+	b.t.count[BF_ACK].stray = 1900;
+	tick(&b);
+	packets(&b, BF_ACK, 100000, 1, 0, 0);
+	run(&b, 10);
+	assert_null(bf_detect_active(b.d, 0));
+	b.t.count[BF_ACK].packets += 500;
+	b.t.count[BF_ACK].stray = 500;
+	assert_in_range((int)(100 * until_found(&b, 10)), 1, 100);
+	assert_int_equal(only(&b)->kind, BF_ACK);
+	bf_detect_free(b.d);
+}
+
+/* A crowd of people, most of whom are known, that comes in a flood does not keep its limits in force. */
+static void a_crowd_prolongs_no_flood(void **state)
+{
+	struct bench b;
+
+	(void)state;
+	begin(&b, 8);
+	packets(&b, BF_DNS_QUERY, 300, 0.9, 1, 0);
+	spread(&b, 15);
+	run(&b, 60);
+	packets(&b, BF_DNS_QUERY, 20000, 0.01, 1, 0);
+	spread(&b, 2000);
+	assert_true(until_found(&b, 5) > 0);
+	assert_int_equal(only(&b)->evidence, BF_EV_SURGE);
+	run(&b, 20);
+	assert_int_equal(only(&b)->released_ns, 0);
+	packets(&b, BF_DNS_QUERY, 3000, 0.8, 1, 0);
+	spread(&b, 150);
+	assert_in_range((int)(100 * until_released(&b, 60)), 1, 1500);
+	bf_detect_free(b.d);
+}
+
 /* The limit is what strangers ordinarily need: not what the flood brings, and not less than they did. */
 static void limits_fit_the_ordinary(void **state)
 {
@@ -676,6 +746,9 @@ int main(void)
 		cmocka_unit_test(outages_are_no_floods),
 		cmocka_unit_test(an_outage_is_not_forgotten),
 		cmocka_unit_test(a_busy_client_hides_no_flood),
+		cmocka_unit_test(a_benchmark_is_no_room_for_strangers),
+		cmocka_unit_test(a_busy_server_hides_no_strays),
+		cmocka_unit_test(a_crowd_prolongs_no_flood),
 		cmocka_unit_test(limits_fit_the_ordinary),
 		cmocka_unit_test(nothing_is_left_to_chance),
 		cmocka_unit_test(slow_ramps_are_not_learned),
