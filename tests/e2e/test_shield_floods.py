@@ -325,6 +325,7 @@ def asked(lab, source):
     return int(r.stdout) if r.stdout.isdigit() else r.stderr
 
 
+@pytest.mark.seconds(90)
 @pytest.mark.parametrize("how", ["--native", "--generic", "--tc"] if LONG else ["--native"])
 def test_honest_load_loses_nothing(lab, how):
     """What looks like an attack and is none: 512 connections at once, a connection for each request, a burst after quiet, 200 clients."""
@@ -423,9 +424,9 @@ def test_flood_in_the_name_of_a_client(lab, tmp_path, version):
     lab.bad.ns.sysctl("net.ipv4.conf.all.rp_filter", 0)
     address = lab.web.ip4 if version == 4 else lab.web.ip6
     if version == 4:
-        cmd = hping(lab, "-S", "-p", "80", "-a", lab.good.ip4)
+        # Not as fast as it goes: that is more than there is room for, and takes the client's CPU.
+        cmd = ["hping3", "-q", "-i", "u4", "-S", "-p", "80", "-a", lab.good.ip4, lab.web.ip4]
     else:
-        # Else it would be more than there is room for.
         cmd = [*flood6(lab, tmp_path, tcp("0x02"), bytes6(lab.good.ip6)), "--gap", "4us"]
     for pod in (lab.bad, lab.good):
         lab.node.cli("shield", "attach", pod.iface)
@@ -436,13 +437,15 @@ def test_flood_in_the_name_of_a_client(lab, tmp_path, version):
             return list(pool.map(lambda _: ask(lab.good.ns, address, 80, get("/"), timeout=seconds / SLOW), range(15)))
 
     try:
-        assert served(5) == [200] * 15
+        # Floods of earlier tests may still be met by limits.
+        until(lambda: served(2) == [200] * 15, 15, "what was in force against earlier floods is released")
         before = lab.drops().get("shield-source-limit", 0)
         with flooding(lab, cmd):
             until(lambda: lab.drops().get("shield-source-limit", 0) > before + 5000, 5, "the flood is on")
             hurt = served(0.7)
             assert hurt.count(200) <= 3, f"the flood takes nothing from the client: {hurt}"
-            got = served(3.5 * SLOW)
+            # Sent again after one second, three and seven.
+            got = served(8 * SLOW)
             assert got == [200] * 15, (got, lab.devices()[lab.good.iface])
     finally:
         lab.node.cli("shield", "limit", "--defaults")
