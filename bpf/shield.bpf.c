@@ -405,8 +405,8 @@ static __always_inline void shield_frame_xdp(struct xdp_md *xdp, struct shield_f
 	f->ifindex = xdp->ingress_ifindex;
 }
 
-SEC("xdp.frags")
-int bpfast_shxdp(struct xdp_md *xdp)
+/* keep_length: the answer to a SYN is not cut to its own. */
+static __always_inline int shield_xdp(struct xdp_md *xdp, int keep_length)
 {
 	struct shield_packet p = {0};
 	struct shield_frame f;
@@ -416,10 +416,18 @@ int bpfast_shxdp(struct xdp_md *xdp)
 	case SHIELD_PASS:
 		return XDP_PASS;
 	case SHIELD_ANSWER:
-		return shield_answer_xdp(xdp, &p) ? XDP_DROP : XDP_TX;
+		if (keep_length ? shield_answer_padded(xdp, &p) : shield_answer_xdp(xdp, &p))
+			return XDP_DROP;
+		return XDP_TX;
 	default:
 		return XDP_DROP;
 	}
+}
+
+SEC("xdp.frags")
+int bpfast_shxdp(struct xdp_md *xdp)
+{
+	return shield_xdp(xdp, 0);
 }
 
 /*
@@ -429,18 +437,7 @@ int bpfast_shxdp(struct xdp_md *xdp)
 SEC("xdp.frags")
 int bpfast_shshare(struct xdp_md *xdp)
 {
-	struct shield_packet p = {0};
-	struct shield_frame f;
-
-	shield_frame_xdp(xdp, &f);
-	switch (shield_judge(&f, &p)) {
-	case SHIELD_PASS:
-		return XDP_PASS;
-	case SHIELD_ANSWER:
-		return shield_answer_padded(xdp, &p) ? XDP_DROP : XDP_TX;
-	default:
-		return XDP_DROP;
-	}
+	return shield_xdp(xdp, 1);
 }
 
 SEC("tc")

@@ -4,15 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cli/answer.h"
 #include "cli/cli.h"
 #include "cli/container.h"
-
-static const char *text(const json_t *o, const char *key)
-{
-	const char *s = json_string_value(json_object_get(o, key));
-
-	return s ? s : "";
-}
 
 /* "K=V" to key and value; with minus "K-" too, whose value is null. */
 static int add_label(const struct bf_cli *cli, json_t *labels, const char *word, bool minus)

@@ -6,16 +6,10 @@
 #include <string.h>
 
 #include "agent/explain.h"
+#include "cli/answer.h"
 #include "cli/endpoint_file.h"
 #include "cli/policy.h"
 #include "policy/read.h"
-
-static const char *text(const json_t *o, const char *key)
-{
-	const char *s = json_string_value(json_object_get(o, key));
-
-	return s ? s : "";
-}
 
 static void print_side(const char *name, const json_t *side, bool from_host, bool request)
 {

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "agent/policies.h"
+#include "cli/answer.h"
 #include "cli/cli.h"
 #include "cli/policy.h"
 #include "policy/compile.h"
@@ -159,13 +160,6 @@ static int delete(struct bf_cli *cli)
 	}
 	r = bf_cli_ask(cli, "policy delete", args, &result);
 	return r ? r : print_objects(cli, result, "deleted", "deleted");
-}
-
-static const char *text(const json_t *o, const char *key)
-{
-	const char *s = json_string_value(json_object_get(o, key));
-
-	return s ? s : "";
 }
 
 static int list(struct bf_cli *cli)

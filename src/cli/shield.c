@@ -7,23 +7,12 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "cli/answer.h"
 #include "cli/cli.h"
 #include "cli/shield_attach.h"
 #include "cli/shield_attacks.h"
 #include "cli/shield_cookies.h"
 #include "client/client.h"
-
-static const char *text(const json_t *o, const char *key)
-{
-	const char *s = json_string_value(json_object_get(o, key));
-
-	return s ? s : "";
-}
-
-static long long num(const json_t *o, const char *key)
-{
-	return (long long)json_integer_value(json_object_get(o, key));
-}
 
 /* Asks, and prints the answer as JSON or one sentence: `said` and the operand. */
 static int ask(struct bf_cli *cli, const char *command, json_t *args, const char *said)

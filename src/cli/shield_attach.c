@@ -7,24 +7,13 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "cli/answer.h"
 #include "cli/cli.h"
 #include "cli/shield_attach.h"
 #include "cli/shield_cookies.h"
 #include "client/client.h"
 #include "datapath/shield/share.h"
 #include "datapath/shield/shield.h"
-
-static const char *text(const json_t *o, const char *key)
-{
-	const char *s = json_string_value(json_object_get(o, key));
-
-	return s ? s : "";
-}
-
-static long long num(const json_t *o, const char *key)
-{
-	return (long long)json_integer_value(json_object_get(o, key));
-}
 
 const struct bf_option bf_cli_attach_options[] = {
 	{"mode", 0, "MODE", false, "enforce (default), audit: count but let pass, or off"},

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* shield detect and capture; attacks as a table */
+#include "cli/answer.h"
 #include "cli/shield_attacks.h"
 
 #include <errno.h>
@@ -9,18 +10,6 @@
 #include <time.h>
 
 #include "replay/pcap_write.h"
-
-static const char *text(const json_t *o, const char *key)
-{
-	const char *s = json_string_value(json_object_get(o, key));
-
-	return s ? s : "";
-}
-
-static long long num(const json_t *o, const char *key)
-{
-	return (long long)json_integer_value(json_object_get(o, key));
-}
 
 /* What is done: "limit, fingerprint". */
 static void add_done(const json_t *attack, struct bf_text *out)

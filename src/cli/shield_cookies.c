@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cli/answer.h"
 #include "cli/cli.h"
 #include "cli/cookie_place.h"
 #include "cli/shield_cookies.h"
@@ -17,18 +18,6 @@
 #include "observe/names.h"
 
 #define MADE 2 /* of both settings: always cookies; timestamps that begin at no secret number */
-
-static const char *text(const json_t *o, const char *key)
-{
-	const char *s = json_string_value(json_object_get(o, key));
-
-	return s ? s : "";
-}
-
-static long long num(const json_t *o, const char *key)
-{
-	return (long long)json_integer_value(json_object_get(o, key));
-}
 
 /* -1 where it was not changed. */
 static int old(const json_t *o, const char *key)

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "bpfast/crowd.h"
+#include "cli/answer.h"
 #include "cli/cli.h"
 
 const struct bf_option bf_cli_shield_http_options[] = {
@@ -15,18 +16,6 @@ const struct bf_option bf_cli_shield_http_options[] = {
 		{"defaults", 0, NULL, false, "all as it is from the start"},
 	{NULL, 0, NULL, false, NULL},
 };
-
-static const char *text(const json_t *o, const char *key)
-{
-	const char *s = json_string_value(json_object_get(o, key));
-
-	return s ? s : "";
-}
-
-static long long num(const json_t *o, const char *key)
-{
-	return (long long)json_integer_value(json_object_get(o, key));
-}
 
 void bf_cli_shield_http_print(const json_t *http)
 {
