@@ -90,7 +90,7 @@ BPF_SHARED := $(patsubst tests/bpf/%.c,$(BUILD)/tests/bpf/%.o,$(filter-out tests
 .DELETE_ON_ERROR:
 .SECONDARY:
 
-all: check-tools $(BPF_OBJ) $(BINS) $(BUILD)/bench/lossy.o $(BUILD)/bench/shuffle.o $(BUILD)/bench/tally.o $(BUILD)/bench/crowd ## build everything into build/bin; STATIC=1: into build/static
+all: check-tools $(BPF_OBJ) $(BINS) $(BUILD)/bench/lossy.o $(BUILD)/bench/shuffle.o $(BUILD)/bench/tally.o $(BUILD)/bench/steer.o $(BUILD)/bench/crowd ## build everything into build/bin; STATIC=1: into build/static
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -311,6 +311,12 @@ $(BUILD)/bench/lossy.o: bench/lossy.bpf.c | check-tools
 
 # Gives packets another source each time, for bench/shield.c.
 $(BUILD)/bench/shuffle.o: bench/shuffle.bpf.c | check-tools
+	@mkdir -p $(@D)
+	$(call say,BPF,$@)
+	$(Q)$(CLANG) $(BPFFLAGS) -MMD -MP -c $< -o $@
+
+# Turns a flood from one target to another, for bench/floods.py.
+$(BUILD)/bench/steer.o: bench/steer.bpf.c | check-tools
 	@mkdir -p $(@D)
 	$(call say,BPF,$@)
 	$(Q)$(CLANG) $(BPFFLAGS) -MMD -MP -c $< -o $@

@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """`sudo make bench-shield`, the part with traffic: what floods leave of the goodput, what a dropped packet costs, what honest load loses.
 
-Goodput: new HTTP connections per second while a flood comes, divided by the same while the same flood goes past the target. BENCH_ROUNDS (10)
-interleaved rounds of WINDOW seconds, in shuffled order: past, past again (the control), at the target, and in the first BARE of them at the target with
-shield's mode off. BENCH_RATE (50000) packets a second. Then CPU time of a dropped packet beside nftables and iptables; honest load; when mitigation begins and ends.
+Goodput: new HTTP connections per second while a flood comes, divided by the same while the same flood goes past the target. Flood and client go on
+while it is turned from one to the other, BENCH_TURNS (60) times. BENCH_RATE (50000) packets a second. Then CPU time of a dropped packet beside
+nftables and iptables, in BENCH_ROUNDS (10) rounds; honest load; when mitigation begins and ends.
 BENCH_ONLY, a regular expression, chooses among the floods and "strangers", "cost", "honest", "times". Writes build/bench/floods.md and prints it.
 """
 
@@ -20,13 +20,13 @@ from common import ONLY, enter, gate, machine, median_within, note, ratios, writ
 from wire import BLOCKED, CLIENT_CPU, IP, MAC, MANY, Wire, octets, until_sent
 
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", "10"))
-BARE = min(ROUNDS, 3)  # rounds of the unguarded, which are shown and decide nothing
+TURNS = int(os.environ.get("BENCH_TURNS", "60"))
+SLOT, SETTLE = 0.5, 0.1  # seconds of a turn, and before it
 RATE = int(os.environ.get("BENCH_RATE", "50000"))
-WINDOW = 2  # seconds
+WINDOW = 2  # seconds of what is measured once
 LEAD = 30000  # packets of a flood before it is measured: bursts of the limits are over then
 COUNT = 200000  # packets, for the cost of one
 GATE, FIRST, RELEASE = 0.95, 1, 15
-QUIET = 0.05  # so far may the control's median be from 1, and so wide either side of it what is known of it
 
 # --- packets, as trafgen writes them, from the IP header on ----------------------------
 
@@ -74,46 +74,74 @@ def flood(wire, name, past):
 
 # --- goodput ---------------------------------------------------------------------------
 
-VARIANTS = {"past": (True, "enforce"), "past again": (True, "enforce"), "guarded": (False, "enforce"), "unguarded": (False, "off")}
-
 
 class Row:
     def __init__(self):
-        self.goodput = {v: [] for v in VARIANTS}
-        self.rate = {v: [] for v in VARIANTS}
-        self.arrived = []  # shares of the flood, with shield
+        self.past, self.guarded = [], []  # requests a second; TURNS + 1 of the first, TURNS of the others
+        self.bare_past, self.bare = [], []
+        self.rate = []  # packets a second, at the target
+        self.passed = None  # share of the flood, with shield
 
 
-def through(wire, row, name, variant):
-    past, mode = VARIANTS[variant]
-    wire.attach("--mode", mode)
-    if "SYN" in name or name == "LAND":
-        wire.fresh_server()
-    # So is a client that was there before the flood.
-    wire.good.run("curl", "-s", "-o", "/dev/null", "-m", "2", f"http://{wire.web.ip4}/hello")
-    with flood(wire, name, past):
-        until_sent(wire, LEAD)
-        sent, start = wire.sent(), time.monotonic()
-        drops = wire.dropped() if variant == "guarded" else 0
-        got = wire.new_connections(WINDOW)
-        came, took = wire.sent() - sent, time.monotonic() - start
-        if variant == "guarded":
-            row.arrived.append(max(0, 1 - (wire.dropped() - drops) / came))
-    row.goodput[variant].append(max(got, 0.1))
-    row.rate[variant].append(came / took)
+def slot(wire, count, seconds):
+    """-> (new connections a second, packets of the flood a second)"""
+    asked, sent, start = count(), wire.sent(), time.monotonic()
+    time.sleep(seconds)
+    asked, sent, took = count() - asked, wire.sent() - sent, time.monotonic() - start
+    return max(asked, 0.1) / took, sent / took
+
+
+def turns(wire, count, steer, rng, row):
+    """Past the target and at it in turn, while flood and client go on."""
+    for turn in range(2 * TURNS + 1):
+        at = turn % 2 == 1
+        steer("uplink" if at else "sink")
+        # Not in step with anything that comes once a second.
+        time.sleep(SETTLE + rng.uniform(0, SETTLE))
+        got, rate = slot(wire, count, SLOT)
+        (row.guarded if at else row.past).append(got)
+        if at:
+            row.rate.append(rate)
+
+
+def share_passed(wire, steer):
+    """Of a flood that goes on."""
+    steer("uplink")
+    time.sleep(2 * SETTLE)
+    drops, sent = wire.dropped(), wire.sent()
+    time.sleep(WINDOW)
+    return max(0, 1 - (wire.dropped() - drops) / (wire.sent() - sent))
+
+
+def through(wire, steer, name, row):
+    rng = random.Random(name)
+    for mode in ("enforce", "off"):
+        wire.attach("--mode", mode)
+        if "SYN" in name or name == "LAND":
+            wire.fresh_server()
+        # So is a client that was there before the flood.
+        wire.good.run("curl", "-s", "-o", "/dev/null", "-m", "2", f"http://{wire.web.ip4}/hello")
+        steer("uplink")
+        with flood(wire, name, False), wire.connecting() as count:
+            until_sent(wire, LEAD)
+            if mode == "enforce":
+                turns(wire, count, steer, rng, row)
+                row.passed = share_passed(wire, steer)
+                continue
+            for to, values in (("sink", row.bare_past), ("uplink", row.bare)):
+                steer(to)
+                time.sleep(2 * SETTLE)
+                values.append(slot(wire, count, WINDOW)[0])
 
 
 def goodput(wire, names):
     """name -> Row"""
     rows = {n: Row() for n in names}
     wire.attach("--native")
-    for r in range(ROUNDS):
-        rng = random.Random(r)
-        variants = [v for v in VARIANTS if v != "unguarded" or r < BARE]
+    with wire.steering() as steer:
         for name in names:
-            note(f"round {r + 1} of {ROUNDS}: {name}")
-            for variant in rng.sample(variants, len(variants)):
-                through(wire, rows[name], name, variant)
+            note(f"goodput: {name}")
+            through(wire, steer, name, rows[name])
     wire.detach()
     return rows
 
@@ -122,30 +150,48 @@ def spread(values, digits=2):
     return f"{statistics.median(values):.{digits}f} | {min(values):.{digits}f} to {max(values):.{digits}f}"
 
 
+def around(values):
+    return [(a + b) / 2 for a, b in zip(values, values[1:])]
+
+
+def guarded(row):
+    """Each slot at the target by the mean of those before and after it."""
+    return ratios(row.guarded, around(row.past))
+
+
+def control(row):
+    """Slots past the target, by those past it before and after them."""
+    return ratios(row.past[1:-1], [(a + b) / 2 for a, b in zip(row.past, row.past[2:])])
+
+
+def known(values):
+    low, high = median_within(values)
+    return f"{statistics.median(values):.3f} ({low:.3f} to {high:.3f})"
+
+
+def verdict(values):
+    low, high = median_within(values)
+    return gate(low >= GATE) if low >= GATE or high < GATE else "undecided, too much noise"
+
+
 def goodput_row(name, row):
-    g, rate = row.goodput, lambda v: statistics.median(row.rate[v]) / 1000
-    # Both windows without the flood are the base: one alone carries its own noise into every ratio.
-    base = [(a + b) / 2 for a, b in zip(g["past"], g["past again"])]
-    control, guarded, bare = ratios(g["past again"], g["past"]), ratios(g["guarded"], base), ratios(g["unguarded"], base)
-    low, high = median_within(control)
-    quiet = abs(statistics.median(control) - 1) <= QUIET and high - low <= 2 * QUIET
-    middle = statistics.median(guarded)
-    known = median_within(guarded)
-    if quiet or known[0] >= GATE:
-        verdict = gate(middle >= GATE)
-    else:
-        verdict = "undecided, too much noise"
-    return (f"| {name} | {rate('past'):.0f}k, {rate('guarded'):.0f}k | {statistics.median(base):.0f} | {statistics.median(control):.2f} ({low:.2f} to {high:.2f}) | "
-            f"{middle:.2f} ({known[0]:.2f} to {known[1]:.2f}) | {min(guarded):.2f} to {max(guarded):.2f} | {100 * statistics.median(row.arrived):.0f} % | "
-            f"{statistics.median(bare):.2f} | at least {GATE} | {verdict} |")
+    return (f"| {name} | {statistics.median(row.rate) / 1000:.0f}k | {statistics.median(row.past):.0f} | {known(control(row))} | {known(guarded(row))} | "
+            f"{100 * row.passed:.1f} % | {row.bare[0] / row.bare_past[0]:.2f} | at least {GATE} | {verdict(guarded(row))} |")
+
+
+def goodput_of_all(rows):
+    """No flood is like another, and yet: what of the noise is no flood's own is less here."""
+    all_of = lambda of: [x for row in rows.values() for x in of(row)]
+    return f"| all together | | | {known(all_of(control))} | {known(all_of(guarded))} | | | | {verdict(all_of(guarded))} |"
 
 
 def goodput_table(rows):
     return ["## Goodput of new HTTP connections through a flood", "",
-            f"wrk, 8 connections, one request each; flood, the kernel's work for it, and the server on CPU 0, the client on CPU 1. {ROUNDS} rounds of {WINDOW} s, each divided by the mean of the "
-            f"two windows of the same round in which the same flood went past the target. In brackets: where the median lies with 90 % confidence. Unguarded: shield's mode is off, {BARE} rounds.", "",
-            "| flood | packets/s past, at the target | requests/s past | control: past again / past | guarded / past | range | passed of the flood | unguarded / past | gate | |",
-            "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |", *[goodput_row(name, row) for name, row in rows.items()], ""]
+            f"wrk, 8 connections, one request each; flood, the kernel's work for it, and the server on CPU 0, the client on CPU 1. Flood and client go on while the flood is turned past the target and to it, {TURNS} times, "
+            f"{SLOT} s each: each slot at the target is divided by the mean of the two around it; the control is the same for a slot past the target. In brackets: where the median lies with 90 % confidence. "
+            f"Unguarded: shield's mode is off, {WINDOW} s.", "",
+            "| flood | packets/s | requests/s past the target | control: past / past | guarded / past | passed of the flood | unguarded / past | gate | |",
+            "| --- | --- | --- | --- | --- | --- | --- | --- | --- |", *[goodput_row(name, row) for name, row in rows.items()], goodput_of_all(rows), ""]
 
 
 # --- clients that were never there ---------------------------------------------------------
@@ -161,10 +207,9 @@ def strangers(wire):
         note(f"strangers: {name}")
         out[name] = {}
         for variant in ("past", "guarded", "unguarded"):
-            past, mode = VARIANTS[variant]
-            wire.attach("--mode", mode)
+            wire.attach("--mode", "off" if variant == "unguarded" else "enforce")
             wire.fresh_server()
-            with flood(wire, name, past):
+            with flood(wire, name, variant == "past"):
                 until_sent(wire, LEAD)
                 with ThreadPoolExecutor(50) as pool:
                     got = list(pool.map(lambda _: wire.stranger(), range(100)))

@@ -13,6 +13,7 @@ import itertools
 import os
 import re
 import resource
+import signal
 import socket
 import subprocess
 import time
@@ -87,6 +88,25 @@ class Wire:
         if not os.path.exists(pins):
             subprocess.run(["bpftool", "prog", "loadall", os.path.join(OUT, "shuffle.o"), pins, "type", "xdp"], check=True)
         ns.run("ip", "link", "set", iface, "xdpdrv", "pinned", f"{pins}/shuffle_drop", check=True)
+
+    @contextmanager
+    def steering(self):
+        """Within, what whoever floods sends goes to whom the function was given last: by steer.bpf.c, where it leaves."""
+        pins = "/sys/fs/bpf/bench-steer"
+        if not os.path.exists(pins):
+            os.mkdir(pins)
+            subprocess.run(["bpftool", "prog", "load", os.path.join(OUT, "steer.o"), f"{pins}/steer", "type", "tc", "pinmaps", pins], check=True)
+
+        def to(name):
+            subprocess.run(["bpftool", "map", "update", "pinned", f"{pins}/steer_to", "key", "hex", *["00"] * 4, "value", "hex", *MAC[name].split(":"), "00", "00"], check=True)
+
+        to("uplink")
+        self.bad.run("tc", "qdisc", "add", "dev", "eth0", "clsact", check=True)
+        try:
+            self.bad.run("tc", "filter", "add", "dev", "eth0", "egress", "bpf", "direct-action", "object-pinned", f"{pins}/steer", check=True)
+            yield to
+        finally:
+            self.bad.run("tc", "qdisc", "del", "dev", "eth0", "clsact", check=True)
 
     # --- shield ---
 
@@ -164,6 +184,27 @@ class Wire:
             raise RuntimeError(f"wrk was refused:\n{out}")
         return float(re.search(r"Requests/sec:\s+([\d.]+)", out)[1])
 
+    @contextmanager
+    def connecting(self, connections=8):
+        """A client opens a new connection for each request -> how many the server has had so far, when asked."""
+        cmd = ["taskset", "-c", CLIENT_CPU, "wrk", "-t1", f"-c{connections}", "-d1h", "--timeout", "1s", "-H", "Connection: close", f"http://{self.web.ip4}/hello"]
+        with self.web.ns.inside():
+            # It goes on being that of this namespace.
+            snmp = open("/proc/thread-self/net/snmp", encoding="ascii")  # noqa: SIM115
+        with snmp:
+            first = passive_opens(snmp)
+            wrk = self.good.popen(*cmd, stdout=subprocess.PIPE, text=True)
+            try:
+                yield lambda: passive_opens(snmp) - first
+                wrk.send_signal(signal.SIGINT)
+                out = wrk.communicate(timeout=20)[0]
+                had = passive_opens(snmp) - first
+            finally:
+                wrk.kill()
+                wrk.wait()
+        done = int(re.search(r"(\d+) requests in", out)[1])
+        if "Non-2xx" in out or abs(had - done) > 50 + done // 50:
+            raise RuntimeError(f"the server had {had} connections, and wrk:\n{out}")
 
     def stranger(self, patience=1):
         """An address that was never there asks -> whether it is answered in that time."""
@@ -177,6 +218,13 @@ class Wire:
                 return s.recv(100).startswith(b"HTTP/1.1 200")
             except OSError:
                 return False
+
+
+def passive_opens(snmp):
+    """Connections that others have opened to this namespace."""
+    snmp.seek(0)
+    names, values = [line.split() for line in snmp if line.startswith("Tcp:")]
+    return int(values[names.index("PassiveOpens")])
 
 
 def softirq_seconds():

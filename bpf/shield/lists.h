@@ -39,11 +39,13 @@ static __always_inline __u32 shield_ones(__u64 n)
 __attribute__((noinline)) __u32 shield_block4(__u32 which, __u32 entry, __u32 addr)
 {
 	void *image = bpf_map_lookup_elem(&bpfast_shlist, &which);
+	const struct bpfast_shield_image_head *head;
 	const struct bpfast_shield_block *block;
 	const struct bpfast_shield_node *node;
+	const __u32 *words;
 	const __u8 *code;
+	__u32 at, word;
 	__u64 bits;
-	__u32 at;
 
 	if (!image)
 		return 0;
@@ -53,10 +55,23 @@ __attribute__((noinline)) __u32 shield_block4(__u32 which, __u32 entry, __u32 ad
 	bits = block->bits[addr >> 14 & 3];
 	if (!(bits >> (addr >> 8 & 63) & 1))
 		return 0;
-	/* The node's place is the number of bits before its own. */
-	at = block->node + block->before[addr >> 14 & 3] +
+	/* The word's place is the number of bits before its own. */
+	at = block->word + block->before[addr >> 14 & 3] +
 	     shield_ones(bits & ((1ull << (addr >> 8 & 63)) - 1));
-	node = shield_line_at(image, at >> 2);
+	words = shield_line_at(image, at >> 4);
+	if (!words)
+		return 0;
+	word = words[at & 15];
+	if (!(word & BPFAST_SHIELD_NODE)) {
+		/* first <= byte <= last */
+		at = (addr & 255) - (word & 255);
+		return at <= (word >> 8 & 255) - (word & 255) ? word >> 16 : 0;
+	}
+	at = word & ~BPFAST_SHIELD_NODE;
+	head = shield_line_at(image, 0);
+	if (!head)
+		return 0;
+	node = shield_line_at(image, head->node_line + (at >> 2));
 	if (!node)
 		return 0;
 	node += at & 3;

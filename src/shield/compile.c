@@ -23,7 +23,9 @@ struct builder {
 	/* The /24 being painted; -1: none. */
 	int64_t block;
 	uint8_t code[256];
-	/* Nodes in the order of their /24s; they get their place at the end. */
+	/* Words in the order of their /24s, and nodes; they get their place at the end. */
+	uint32_t *word;
+	size_t words, word_cap;
 	struct bpfast_shield_node *node;
 	size_t nodes, node_cap;
 };
@@ -128,40 +130,70 @@ static struct bpfast_shield_block *block_of(struct builder *b, uint32_t sixteen)
 	return (struct bpfast_shield_block *)words(b, entry & ~BPFAST_SHIELD_BLOCK);
 }
 
-/* A node for that /24, which is behind all that have one. */
-static struct bpfast_shield_node *take_node(struct builder *b, uint32_t twentyfour)
+/* Room for one more of *v, where n of *cap are taken. */
+static void *room(struct builder *b, void *v, size_t n, size_t *cap, size_t size)
 {
-	struct bpfast_shield_block *block = block_of(b, twentyfour >> 8);
+	size_t more = *cap ? 2 * *cap : 1024;
 
-	if (b->nodes == b->node_cap) {
-		size_t cap = b->node_cap ? 2 * b->node_cap : 1024;
-		struct bpfast_shield_node *node = realloc(b->node, cap * sizeof(*node));
-
-		if (!node) {
-			b->failed = true;
-			return NULL;
-		}
-		b->node = node;
-		b->node_cap = cap;
-	}
-	if (!(block->bits[0] | block->bits[1] | block->bits[2] | block->bits[3]))
-		block->node = (uint32_t)b->nodes;
-	block->bits[twentyfour >> 6 & 3] |= 1ull << (twentyfour & 63);
-	return memset(&b->node[b->nodes++], 0, sizeof(*b->node));
+	if (n < *cap)
+		return v;
+	v = realloc(v, more * size);
+	if (v)
+		*cap = more;
+	else
+		b->failed = true;
+	return v;
 }
 
-/* Gives the /24 being painted its node. */
+/* The word of that /24, which is behind all that have one. */
+static void give_word(struct builder *b, uint32_t twentyfour, uint32_t word)
+{
+	struct bpfast_shield_block *block = block_of(b, twentyfour >> 8);
+	uint32_t *v = room(b, b->word, b->words, &b->word_cap, sizeof(*v));
+
+	if (!v)
+		return;
+	b->word = v;
+	if (!(block->bits[0] | block->bits[1] | block->bits[2] | block->bits[3]))
+		block->word = (uint32_t)b->words;
+	block->bits[twentyfour >> 6 & 3] |= 1ull << (twentyfour & 63);
+	b->word[b->words++] = word;
+}
+
+/* Of the /24 being painted something is said of one range, and of the rest nothing. */
+static bool one_range(const struct builder *b, uint32_t *word)
+{
+	uint32_t first = 0, last = 255;
+
+	while (!b->code[first])
+		first++;
+	while (!b->code[last])
+		last--;
+	*word = first | last << 8 | (uint32_t)b->code[first] << 16;
+	while (first < last && b->code[first] == b->code[first + 1])
+		first++;
+	return first == last;
+}
+
+/* Gives the /24 being painted its word, and a node where it takes one. */
 static void flush_block(struct builder *b)
 {
+	uint32_t twentyfour = (uint32_t)b->block, ranges = 1, at = 0, word;
 	struct bpfast_shield_node *node;
-	uint32_t ranges = 1, at = 0;
 
 	if (b->block < 0)
 		return;
-	node = take_node(b, (uint32_t)b->block);
 	b->block = -1;
+	if (one_range(b, &word)) {
+		give_word(b, twentyfour, word);
+		return;
+	}
+	give_word(b, twentyfour, BPFAST_SHIELD_NODE | (uint32_t)b->nodes);
+	node = room(b, b->node, b->nodes, &b->node_cap, sizeof(*node));
 	if (!node)
 		return;
+	b->node = node;
+	node = memset(&b->node[b->nodes++], 0, sizeof(*node));
 	for (int i = 1; i < 256; i++)
 		ranges += b->code[i] != b->code[i - 1];
 	if (ranges > 8) {
@@ -218,15 +250,25 @@ static void paint(struct builder *b, uint32_t first, uint32_t last, unsigned int
 	}
 }
 
-/* Puts the nodes into the image and tells the blocks where they are. */
-static void place_nodes(struct builder *b)
+/* New lines with these n things; 0: no memory. */
+static uint32_t put(struct builder *b, const void *v, size_t n, size_t size)
 {
-	uint32_t line = take_lines(b, (b->nodes * sizeof(*b->node) + LINE - 1) / LINE);
+	uint32_t line = take_lines(b, (n * size + LINE - 1) / LINE);
+
+	if (!b->failed && n)
+		memcpy(words(b, line), v, n * size);
+	return line;
+}
+
+/* Puts words and nodes into the image and tells the blocks where they are. */
+static void place_words(struct builder *b)
+{
+	uint32_t line = put(b, b->word, b->words, sizeof(*b->word));
+	uint32_t node_line = put(b, b->node, b->nodes, sizeof(*b->node));
 
 	if (b->failed)
 		return;
-	if (b->nodes)
-		memcpy(words(b, line), b->node, b->nodes * sizeof(*b->node));
+	head(b)->node_line = node_line;
 	for (uint32_t i = 0; i < 65536; i++) {
 		struct bpfast_shield_block *block;
 		unsigned int before = 0;
@@ -234,7 +276,7 @@ static void place_nodes(struct builder *b)
 		if (!(words(b, BPFAST_SHIELD_V4_LINE)[i] & BPFAST_SHIELD_BLOCK))
 			continue;
 		block = block_of(b, i);
-		block->node += line * (LINE / sizeof(*b->node));
+		block->word += line * (LINE / sizeof(*b->word));
 		for (int w = 0; w < 4; w++) {
 			block->before[w] = (uint16_t)before;
 			before += (unsigned int)__builtin_popcountll(block->bits[w]);
@@ -281,7 +323,7 @@ static void compile4(struct builder *b, const struct bf_shield_list *list)
 	}
 	flush_block(b);
 	if (!b->failed && !b->crowded)
-		place_nodes(b);
+		place_words(b);
 }
 
 /* --- IPv6 --- */
@@ -458,11 +500,9 @@ static void compile(struct builder *b, const struct bf_shield_list *list, uint64
 		compile6(b, list, seed);
 	if (b->failed || b->crowded)
 		return;
-	line = take_lines(b, (list->n * sizeof(*list->v) + LINE - 1) / LINE);
+	line = put(b, list->v, list->n, sizeof(*list->v));
 	if (b->failed)
 		return;
-	if (list->n)
-		memcpy(words(b, line), list->v, list->n * sizeof(*list->v));
 	memcpy(words(b, BPFAST_SHIELD_PAIRS_LINE), b->pair, sizeof(b->pair));
 	head(b)->version = BPFAST_SHIELD_VERSION;
 	head(b)->entries_line = line;
@@ -482,7 +522,13 @@ int bf_shield_compile(struct bf_shield_list *list, uint64_t seed, struct bf_shie
 	bf_shield_list_sort(list);
 	do {
 		struct builder fresh = {
-			.bytes = b->bytes, .cap = b->cap, .node = b->node, .node_cap = b->node_cap};
+			.bytes = b->bytes,
+			.cap = b->cap,
+			.word = b->word,
+			.word_cap = b->word_cap,
+			.node = b->node,
+			.node_cap = b->node_cap,
+		};
 
 		*b = fresh;
 		/* 256 pairs of times are told apart; more, and they end a little later. At 31 bits all
@@ -490,6 +536,7 @@ int bf_shield_compile(struct bf_shield_list *list, uint64_t seed, struct bf_shie
 		b->round = round++;
 		compile(b, list, seed);
 	} while (b->crowded && !b->failed && round < 31);
+	free(b->word);
 	free(b->node);
 	if (b->failed || b->crowded) {
 		free(b->bytes);

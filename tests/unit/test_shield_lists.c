@@ -41,6 +41,7 @@ static const uint32_t *line(const struct bf_shield_image *im, uint32_t n)
 static uint32_t walk4(const struct bf_shield_image *im, uint32_t addr)
 {
 	uint32_t e = line(im, BPFAST_SHIELD_V4_LINE)[addr >> 16], at, n = 0;
+	const struct bpfast_shield_image_head *h = (const void *)im->bytes;
 	const struct bpfast_shield_block *block;
 	const struct bpfast_shield_node *node;
 	unsigned int bit = addr >> 8 & 255;
@@ -50,10 +51,15 @@ static uint32_t walk4(const struct bf_shield_image *im, uint32_t addr)
 	block = (const void *)line(im, e & ~BPFAST_SHIELD_BLOCK);
 	if (!(block->bits[bit / 64] >> bit % 64 & 1))
 		return 0;
-	at = block->node;
+	at = block->word;
 	for (unsigned int i = 0; i < bit; i++)
 		at += block->bits[i / 64] >> i % 64 & 1;
-	node = (const struct bpfast_shield_node *)(const void *)line(im, at / 4) + at % 4;
+	at = line(im, at / 16)[at % 16];
+	if (!(at & BPFAST_SHIELD_NODE))
+		return (addr & 255) >= (at & 255) && (addr & 255) <= (at >> 8 & 255) ? at >> 16 : 0;
+	at &= ~BPFAST_SHIELD_NODE;
+	node = (const struct bpfast_shield_node *)(const void *)line(im, h->node_line + at / 4) +
+	       at % 4;
 	if (node->first[0] == BPFAST_SHIELD_DENSE)
 		return ((const uint8_t *)line(im, node->line))[addr & 255];
 	for (uint32_t i = 1; i < 8; i++)
