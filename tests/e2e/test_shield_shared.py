@@ -276,6 +276,41 @@ def test_tables_of_another_version(sharing, other):
     assert lab.programs() == ["tally"]
 
 
+@pytest.fixture
+def second(lab, nodes):
+    """Another BPFast on the same host: other directories, other tables."""
+    node = nodes(routed=True)
+    own, node.ns, node.metrics_port = node.ns, lab.node.ns, lab.node.metrics_port + 1
+    node.start_agent(patience=60)
+    yield node
+    node.kill_agent()
+    node.bpfast("down", "--pin-dir", node.pin_dir, timeout=60)
+    node.ns = own
+
+
+def test_another_bpfast_has_it(sharing, other, second):
+    """It cannot be seen by the agent, and its program bears the same name: neither takes the other's away."""
+    lab = other
+    lab.attach()
+    r = second.bpfast("shield", "attach", lab.iface, timeout=60)
+    assert r.code == 1 and r.err.count("\n") == 1 and "another BPFast" in r.err and f"guards {lab.iface}" in r.err, r
+    assert second.cli("-o", "json", "shield", "status").json["devices"] == []
+    # Nor by detach and down.
+    r = second.bpfast("shield", "detach", lab.iface, timeout=60)
+    assert r.code == 1 and "is not guarded by shield" in r.err, r
+    second.kill_agent()
+    second.cli("down", "--pin-dir", second.pin_dir, timeout=60)
+    assert lab.programs() == ["bpfast_shshare", "tally"]
+    lab.judges()
+    lab.detach()
+    # Where the first has let go, the second may.
+    second.start_agent(patience=60)
+    second.cli("shield", "attach", lab.iface, timeout=60)
+    assert lab.programs() == ["bpfast_shshare", "tally"] and lab.device() is None
+    second.cli("shield", "detach", lab.iface, timeout=60)
+    assert lab.programs() == ["tally"]
+
+
 POLICY = """
 apiVersion: bpfast.io/v1alpha1
 kind: ShieldPolicy

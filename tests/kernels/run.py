@@ -58,7 +58,7 @@ def core(kernel):
     if kernel == KERNELS[0]:
         jobs += [e2e("skeleton", SKELETON.format(hook="clsact"), 300), e2e("http", HTTP, 300), e2e("evasion", EVASION, 300), e2e("streams", STREAMS, 400)]
     else:
-        jobs.append(e2e("shared XDP", f"{SHARED} -k was_there", 300))
+        jobs.append(e2e("shared XDP", SHARED, 600))
     return jobs
 
 
