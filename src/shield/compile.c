@@ -555,8 +555,10 @@ int bf_shield_entries(const void *image, size_t len, struct bf_shield_list *out)
 	size_t bytes;
 
 	memset(out, 0, sizeof(*out));
-	if (len < sizeof(*h) || h->version != BPFAST_SHIELD_VERSION || len / LINE < h->lines ||
-	    h->entries_line > h->lines || h->entries > BF_SHIELD_ENTRIES_MAX * 2)
+	/* The head and the entries are alike in all versions so far. */
+	if (len < sizeof(*h) || !h->version || h->version > BPFAST_SHIELD_VERSION ||
+	    len / LINE < h->lines || h->entries_line > h->lines ||
+	    h->entries > BF_SHIELD_ENTRIES_MAX * 2)
 		return -EINVAL;
 	bytes = h->entries * sizeof(*out->v);
 	if (bytes > len - (size_t)h->entries_line * LINE)

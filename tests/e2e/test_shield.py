@@ -118,9 +118,18 @@ def test_agent_killed_what_is_in_force_stays(guarded):
     assert lab.get(0.5) == "blocked"
 
 
-@pytest.mark.parametrize("how", [(), ("--tc",)])
-def test_tables_of_another_version_are_taken_over(lab, how):
-    """As if an agent with other tables had been here: its layout has another name."""
+def as_of_version_1(pin, address):
+    """The list's head says so, and what it said of the address where this version looks for it is gone: the entries alone are left."""
+    show = subprocess.run(["bpftool", "-j", "map", "lookup", "pinned", pin, "key", "0", "0", "0", "0"], check=True, capture_output=True)
+    head = [int(x, 16) for x in json.loads(show.stdout)["value"]]
+    line = 64 + (int(address.split(".")[0]) << 4) + (int(address.split(".")[1]) >> 4)  # BPFAST_SHIELD_V4_LINE
+    for at, value in ((0, [1, *head[1:]]), (line, [0] * 64)):
+        subprocess.run(["bpftool", "map", "update", "pinned", pin, "key", *map(str, at.to_bytes(4, "little")), "value", *map(str, value)], check=True)
+
+
+@pytest.mark.parametrize("how, old_list", [((), False), (("--tc",), False), ((), True)])
+def test_tables_of_another_version_are_taken_over(lab, how, old_list):
+    """As if an agent with other tables had been here: its layout has another name, and maybe its lists another form."""
     before = lab.link(lab.node.ns, lab.client.iface)
     lab.attach("--mode", "audit", *how)
     lab.node.cli("shield", "block", lab.client.ip4)
@@ -128,6 +137,8 @@ def test_tables_of_another_version_are_taken_over(lab, how):
     lab.node.kill_agent()
     pins = os.path.join(lab.node.pin_dir, "shield")
     (layout,) = os.listdir(pins)
+    if old_list:
+        as_of_version_1(os.path.join(pins, layout, "maps", "list_0"), lab.client.ip4)
     os.rename(os.path.join(pins, layout), os.path.join(pins, "v0-00000000"))
     lab.node.start_agent()
     assert os.listdir(pins) == [layout]

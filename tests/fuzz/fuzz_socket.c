@@ -134,10 +134,10 @@ bool bf_shield_pinned(const char *pin_dir)
 	return false;
 }
 
-int bf_shield_open(const char *pin_dir, bool force_clsact, int vouch_fd, struct bf_shield **out,
-		   bool *adopted, struct bf_error *err)
+int bf_shield_open(const char *pin_dir, bool force_clsact, int vouch_fd, bf_shield_rewrite *rewrite,
+		   struct bf_shield **out, bool *adopted, struct bf_error *err)
 {
-	(void)pin_dir, (void)force_clsact, (void)vouch_fd, (void)err;
+	(void)pin_dir, (void)force_clsact, (void)vouch_fd, (void)rewrite, (void)err;
 	*out = &shield;
 	*adopted = false;
 	return 0;

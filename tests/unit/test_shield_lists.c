@@ -423,7 +423,15 @@ static void broken_images(void **state)
 	assert_int_equal(bf_shield_entries(im.bytes, im.len - LINE, &back), -EINVAL);
 	((struct bpfast_shield_image_head *)(void *)im.bytes)->entries = 1000;
 	assert_int_equal(bf_shield_entries(im.bytes, im.len, &back), -EINVAL);
-	((struct bpfast_shield_image_head *)(void *)im.bytes)->version++;
+	((struct bpfast_shield_image_head *)(void *)im.bytes)->entries = 1;
+	/* An earlier version's entries are read; a later one's, and what is no version, are not. */
+	((struct bpfast_shield_image_head *)(void *)im.bytes)->version = 1;
+	assert_int_equal(bf_shield_entries(im.bytes, im.len, &back), 0);
+	assert_int_equal(back.n, 1);
+	bf_shield_list_free(&back);
+	((struct bpfast_shield_image_head *)(void *)im.bytes)->version = BPFAST_SHIELD_VERSION + 1;
+	assert_int_equal(bf_shield_entries(im.bytes, im.len, &back), -EINVAL);
+	((struct bpfast_shield_image_head *)(void *)im.bytes)->version = 0;
 	assert_int_equal(bf_shield_entries(im.bytes, im.len, &back), -EINVAL);
 	free(im.bytes);
 	bf_shield_list_free(&l);

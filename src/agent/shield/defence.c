@@ -86,7 +86,7 @@ static void on_tick(void *arg, uint32_t events)
 		tell(a);
 	bf_history_save(a, changes & (BF_CHANGE_STARTED | BF_CHANGE_ENDED));
 	if (d->ticks++ % 128 == 0)
-		bf_defence_age(d, control->seed, now);
+		bf_defence_age(d, now);
 	d->tick_ns = clock_ns(CLOCK_THREAD_CPUTIME_ID) - cpu;
 }
 

@@ -79,7 +79,7 @@ void bf_defence_read(struct bf_defence *d, struct bf_tick *tick, uint64_t now_ns
 /* The detector's name of a destination. */
 struct bf_dest bf_defence_dest(const struct bf_defence *d, uint32_t number);
 /* Takes out destinations that nobody has spoken to for long. */
-void bf_defence_age(struct bf_defence *d, uint64_t seed, uint64_t now_ns);
+void bf_defence_age(struct bf_defence *d, uint64_t now_ns);
 
 /* defence_force.c */
 void bf_defence_adopt(struct bf_defence *d, uint64_t now_ns);

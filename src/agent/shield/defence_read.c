@@ -257,9 +257,8 @@ void bf_defence_read(struct bf_defence *d, struct bf_tick *tick, uint64_t now_ns
 	weigh(d, tick);
 }
 
-void bf_defence_age(struct bf_defence *d, uint64_t seed, uint64_t now_ns)
+void bf_defence_age(struct bf_defence *d, uint64_t now_ns)
 {
-	(void)seed;
 	for (uint32_t i = BPFAST_DEST_FIRST; i < BPFAST_DESTS; i++) {
 		struct bpfast_dest *e = &d->maps.dest[i];
 

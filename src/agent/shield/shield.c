@@ -40,6 +40,21 @@ static void tell_of_shared(const struct bf_agent *a)
 	}
 }
 
+static int rewrite(const void *image, size_t len, uint64_t seed, uint8_t **out, size_t *out_len)
+{
+	struct bf_shield_list list;
+	struct bf_shield_image fresh;
+	int r = bf_shield_entries(image, len, &list);
+
+	if (r)
+		return r;
+	r = bf_shield_compile(&list, seed, &fresh);
+	bf_shield_list_free(&list);
+	*out = fresh.bytes;
+	*out_len = fresh.len;
+	return r;
+}
+
 int bf_agent_shield_open(struct bf_agent *a, struct bf_error *err)
 {
 	bool adopted;
@@ -48,7 +63,7 @@ int bf_agent_shield_open(struct bf_agent *a, struct bf_error *err)
 	if (a->shield)
 		return 0;
 	r = bf_shield_open(a->config.pin_dir, a->config.force_clsact, bf_datapath_vouch_fd(a->dp),
-			   &a->shield, &adopted, err);
+			   rewrite, &a->shield, &adopted, err);
 	if (!r) {
 		bf_shield_after(a->shield, bf_datapath_from_pod_fd(a->dp));
 		r = read_lists(a, err);

@@ -58,6 +58,7 @@ struct bf_shield {
 	int list_fd[BPFAST_SI_COUNT]; /* -1: none */
 	void *list[BPFAST_SI_COUNT]; /* mapped */
 	size_t list_len[BPFAST_SI_COUNT];
+	bf_shield_rewrite *rewrite;
 };
 
 /* hooks.c: all hooks of a device to the programs of this build. */

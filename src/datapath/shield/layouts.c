@@ -67,7 +67,21 @@ void bf_shield_layouts_read(struct bf_shield *s)
 
 /* --- lists --- */
 
-/* Takes the pin of a list that this version can read. */
+/* The list of an earlier version in this one's form, and in force. */
+static int renew_list(struct bf_shield *s, const void *old, size_t len, int which)
+{
+	uint8_t *image;
+	size_t new_len;
+	int ret = s->rewrite(old, len, s->control->seed, &image, &new_len);
+
+	if (ret)
+		return ret == -EINVAL ? -EEXIST : ret;
+	ret = bf_shield_install(s, (enum bpfast_shield_image)which, image, new_len, NULL);
+	free(image);
+	return ret;
+}
+
+/* Takes the pin of a list that this version can read; of an earlier one it makes its own. */
 static int take_list(struct bf_shield *s, const char *dir, const char *name, int which)
 {
 	const struct bpfast_shield_image_head *head;
@@ -85,17 +99,19 @@ static int take_list(struct bf_shield *s, const char *dir, const char *name, int
 	close(fd);
 	if (head == MAP_FAILED)
 		return -errno;
-	if (info.value_size != BPFAST_SHIELD_LINE || head->version != BPFAST_SHIELD_VERSION)
-		ret = -EEXIST;
-	munmap((void *)head, len);
-	if (!ret)
-		ret = bf_pins_path(from, dir, name, "maps", list);
+	ret = bf_pins_path(from, dir, name, "maps", list);
 	if (!ret)
 		ret = bf_pins_path(to, dir, s->hooks.layout, "maps", list);
-	if (!ret && access(to, F_OK) == 0)
-		return 0; /* a newer one is there already */
-	if (!ret && rename(from, to) < 0)
+	if (ret || access(to, F_OK) == 0) {
+		/* A newer one is there already. */
+	} else if (info.value_size != BPFAST_SHIELD_LINE) {
+		ret = -EEXIST;
+	} else if (head->version != BPFAST_SHIELD_VERSION) {
+		ret = renew_list(s, head, len, which);
+	} else if (rename(from, to) < 0) {
 		ret = -errno;
+	}
+	munmap((void *)head, len);
 	return ret;
 }
 

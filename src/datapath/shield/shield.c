@@ -302,8 +302,8 @@ static int open_shield(struct bf_shield *s, int vouch_fd, bool *adopted, struct 
 	return ret ? ret : map_control(s, *adopted, err);
 }
 
-int bf_shield_open(const char *pin_dir, bool force_clsact, int vouch_fd, struct bf_shield **out,
-		   bool *adopted, struct bf_error *err)
+int bf_shield_open(const char *pin_dir, bool force_clsact, int vouch_fd, bf_shield_rewrite *rewrite,
+		   struct bf_shield **out, bool *adopted, struct bf_error *err)
 {
 	struct bf_shield *s = new_shield();
 	bool was_there = false;
@@ -317,6 +317,7 @@ int bf_shield_open(const char *pin_dir, bool force_clsact, int vouch_fd, struct 
 		return bf_err(err, -ENAMETOOLONG, "the pin directory's name is too long");
 	}
 	s->hooks.tcx = bf_kernel_has_tcx() && !force_clsact;
+	s->rewrite = rewrite;
 	ret = open_shield(s, vouch_fd, &was_there, err);
 	if (!ret && !was_there) {
 		bf_shield_layouts_read(s);

@@ -18,9 +18,13 @@ struct bf_shield;
 /* Is anything of shield pinned there? */
 bool bf_shield_pinned(const char *pin_dir);
 
+/* A list's image that an earlier version has made, as this one makes it; *out is the caller's to free. -EINVAL: it cannot be read. */
+typedef int bf_shield_rewrite(const void *image, size_t len, uint64_t seed, uint8_t **out,
+			      size_t *out_len);
+
 /* vouch_fd: bf_datapath_vouch_fd(), or -1. 0, or -errno with err. The pin directory is there: bf_datapath_open() made it. */
-int bf_shield_open(const char *pin_dir, bool force_clsact, int vouch_fd, struct bf_shield **out,
-		   bool *adopted, struct bf_error *err);
+int bf_shield_open(const char *pin_dir, bool force_clsact, int vouch_fd, bf_shield_rewrite *rewrite,
+		   struct bf_shield **out, bool *adopted, struct bf_error *err);
 /* For this process alone: nothing is pinned or attached. For tests and the bench. */
 int bf_shield_open_private(struct bf_shield **out, struct bf_error *err);
 /* Hooks of pods come after this program, which is bf_datapath_from_pod_fd(). */
