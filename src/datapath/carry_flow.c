@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "bpfast/retain.h"
@@ -454,7 +455,55 @@ struct copying {
 	struct bf_carrier *c;
 	struct bf_source *s;
 	bool all;
+	uint8_t *value; /* of a flow that is read again */
+	unsigned int waits; /* for the other version's sweep */
 };
+
+/* Milliseconds in all: so long a program runs that is not under way because its CPU is not, and no longer. */
+#define WAITS_MAX 200
+
+/* What the other version's flow holds now; -ENOENT: it is gone. */
+static int held_now(struct copying *x, const uint8_t *key, uint32_t *held)
+{
+	struct bpfast_flow flow;
+
+	if (bpf_map_lookup_elem(x->s->flow, key, x->value) < 0)
+		return -errno;
+	if (bf_plan_run(&x->s->flow_plan, x->value, &flow))
+		return -ERANGE;
+	*held = flow.held;
+	return 0;
+}
+
+/*
+ * The bytes that the next flow of the order has kept: first chunk, 0: none, or -errno. No packet changes them, but the
+ * other version's sweep gives back what is acknowledged: the chunks first, and then the flow says so.
+ */
+static int copy_kept(struct copying *x, const uint8_t *key, uint32_t held)
+{
+	const struct timespec moment = {.tv_nsec = 1000000};
+	struct bf_carrier *c = x->c;
+	uint32_t was;
+	int first, ret;
+
+	for (;;) {
+		was = held;
+		first = 0;
+		if (held && !(held & BPFAST_CHUNK_SPARE))
+			first = copy_chunks(x->dp, c, x->s, &c->order.one[c->order.n].key, held);
+		bf_step("chunks copied");
+		ret = first ? held_now(x, key, &held) : 0;
+		if (!ret && held == was && first >= 0)
+			return first;
+		if (first > 0) {
+			c->first[c->order.n] = (uint32_t)first;
+			give_back_of(x->dp, c, c->order.n);
+		}
+		if (ret || x->waits++ >= WAITS_MAX)
+			return ret ? ret : -ESTALE;
+		nanosleep(&moment, NULL);
+	}
+}
 
 /* Into the order, if it is wanted: 1; 0: not now. -errno: it cannot be had. */
 static int take_flow(struct copying *x, const uint8_t *key, const uint8_t *value)
@@ -479,12 +528,10 @@ static int take_flow(struct copying *x, const uint8_t *key, const uint8_t *value
 	c->head[c->order.n] = in_head(&flow);
 	if (!adapt(x->s, &flow))
 		return -ENOTSUP;
-	if (flow.held && !(flow.held & BPFAST_CHUNK_SPARE))
-		first = copy_chunks(x->dp, c, x->s, &one->key, flow.held);
+	if (flow.held)
+		first = copy_kept(x, key, flow.held);
 	if (first < 0)
-		return first;
-	if (first)
-		bf_step("chunks copied");
+		return first == -ENOENT ? 0 : first;
 	flow.held = c->first[c->order.n] = (uint32_t)first;
 	memcpy(one->flow, &flow, sizeof(flow));
 	return 1;
@@ -516,15 +563,19 @@ static int copy_batch(void *arg, int map_fd, const uint8_t *keys, const uint8_t 
 
 int bf_source_copy(struct bf_datapath *dp, struct bf_carrier *c, struct bf_source *s, bool all)
 {
-	struct copying x = {dp, c, s, all};
+	struct copying x = {.dp = dp, .c = c, .s = s, .all = all};
 	int ret;
 
 	c->order.n = 0;
 	free(c->chunk);
 	c->chunk = malloc(s->chunk_bytes);
-	if (!c->chunk)
+	x.value = malloc(s->flow_plan.from_size);
+	if (!c->chunk || !x.value) {
+		free(x.value);
 		return -ENOMEM;
+	}
 	ret = bf_map_walk(s->flow, s->key_plan.from_size, s->flow_plan.from_size, copy_batch, &x);
+	free(x.value);
 	return ret ? ret : flush(dp, c, all);
 }
 

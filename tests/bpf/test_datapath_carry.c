@@ -348,6 +348,80 @@ static void flows_are_carried_over(void **state)
 	veth_gone("pod1");
 }
 
+/* The other version's sweep gives a flow's first chunk back while it is copied: first the chunk, then the flow says so. */
+static bool chunk_gone, flow_says_so;
+
+static void sweep_slot_1(bool whole)
+{
+	int flows = bpf_obj_get(PIN "/v0-other/maps/bpfast_flow");
+	int chunks = bpf_obj_get(PIN "/v0-other/maps/bpfast_chunk");
+	struct bpfast_flow_key key = flow_key(1, KEEPS);
+	struct bpfast_chunk chunk;
+	struct bpfast_flow flow;
+	uint32_t index;
+
+	assert_int_equal(bpf_map_lookup_elem(flows, &key, &flow), 0);
+	index = flow.held - 1;
+	assert_int_equal(bpf_map_lookup_elem(chunks, &index, &chunk), 0);
+	chunk.owner = 0;
+	flow.held = chunk.next;
+	if (!chunk_gone)
+		assert_int_equal(bpf_map_update_elem(chunks, &index, &chunk, BPF_ANY), 0);
+	chunk_gone = true;
+	if (whole)
+		assert_int_equal(bpf_map_update_elem(flows, &key, &flow, BPF_ANY), 0);
+	flow_says_so = whole;
+	close(flows);
+	close(chunks);
+}
+
+static void sweep_now(const char *step)
+{
+	if (!strcmp(step, "chunks copied") && !flow_says_so)
+		sweep_slot_1(true);
+}
+
+static void swept_meanwhile(void **state)
+{
+	int a = veth("pod0"), b = veth("pod1");
+	struct bpfast_flow_key key = flow_key(1, KEEPS);
+	struct bf_datapath_status st;
+	struct bpfast_chunk chunk;
+	struct bf_datapath *dp;
+	struct bpfast_flow flow;
+	uint32_t index;
+
+	(void)state;
+	/* While it is copied, and with the chunk gone before the first look. */
+	for (int before_the_look = 0; before_the_look < 2; before_the_look++) {
+		before(false, a, b);
+		dp = begin(false, false);
+		chunk_gone = flow_says_so = false;
+		if (before_the_look)
+			sweep_slot_1(false);
+		bf_datapath_step_hook = sweep_now;
+		assert_int_equal(take_over(dp, a, b), 0);
+		bf_datapath_step_hook = NULL;
+		assert_true(flow_says_so);
+		assert_int_equal(bf_datapath_status(dp, &st), 0);
+		assert_int_equal(st.carried.flows, 2 * FLOWS);
+		assert_int_equal(st.carried.lost, 0);
+		assert_int_equal(st.chunks_used, 2 * KEPT - 1);
+		assert_true(get_flow(dp, 2, KEEPS, &flow));
+		check_kept(dp, 2, &flow);
+		assert_true(get_flow(dp, 1, KEEPS, &flow));
+		index = flow.held - 1;
+		assert_int_equal(bpf_map_lookup_elem(dp->map[BF_MAP_CHUNK], &index, &chunk), 0);
+		assert_int_equal(chunk.owner, bpfast_chunk_tag(&key));
+		assert_int_equal(chunk.seq, 910);
+		assert_int_equal(chunk.count, KEPT - 1);
+		bf_datapath_close(dp);
+		dp_down();
+	}
+	veth_gone("pod0");
+	veth_gone("pod1");
+}
+
 /* Writes a word of the other layout's note: 2 is what flows mean, 3 what streams do. */
 static void note_says(int word, uint32_t value)
 {
@@ -662,6 +736,7 @@ static int work(int number)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(members_go_where_their_names_are),
 		cmocka_unit_test(flows_are_carried_over),
+		cmocka_unit_test(swept_meanwhile),
 		cmocka_unit_test(other_streams),
 		cmocka_unit_test(other_flows),
 		cmocka_unit_test(nobodys_after_all),
