@@ -303,26 +303,8 @@ $(BUILD)/bench/crowd: bench/crowd.c | check-tools
 	$(call say,CC,$@)
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -D_GNU_SOURCE -o $@ $<
 
-# Loses packets on the way, for the tests too; no part of the product.
-$(BUILD)/bench/lossy.o: bench/lossy.bpf.c | check-tools
-	@mkdir -p $(@D)
-	$(call say,BPF,$@)
-	$(Q)$(CLANG) $(BPFFLAGS) -MMD -MP -c $< -o $@
-
-# Gives packets another source each time, for bench/shield.c.
-$(BUILD)/bench/shuffle.o: bench/shuffle.bpf.c | check-tools
-	@mkdir -p $(@D)
-	$(call say,BPF,$@)
-	$(Q)$(CLANG) $(BPFFLAGS) -MMD -MP -c $< -o $@
-
-# Turns a flood from one target to another, for bench/floods.py.
-$(BUILD)/bench/steer.o: bench/steer.bpf.c | check-tools
-	@mkdir -p $(@D)
-	$(call say,BPF,$@)
-	$(Q)$(CLANG) $(BPFFLAGS) -MMD -MP -c $< -o $@
-
-# A program of somebody else, for the tests.
-$(BUILD)/bench/tally.o: bench/tally.bpf.c | check-tools
+# For benches, and some for the tests too; no part of the product. Each says what it does.
+$(BUILD)/bench/%.o: bench/%.bpf.c | check-tools
 	@mkdir -p $(@D)
 	$(call say,BPF,$@)
 	$(Q)$(CLANG) $(BPFFLAGS) -MMD -MP -c $< -o $@

@@ -78,7 +78,7 @@ def flood(wire, name, past):
 class Row:
     def __init__(self):
         self.past, self.guarded = [], []  # requests a second; TURNS + 1 of the first, TURNS of the others
-        self.bare_past, self.bare = [], []
+        self.bare = None  # requests at the target by those past it, without shield
         self.rate = []  # packets a second, at the target
         self.passed = None  # share of the flood, with shield
 
@@ -113,6 +113,13 @@ def share_passed(wire, steer):
     return max(0, 1 - (wire.dropped() - drops) / (wire.sent() - sent))
 
 
+def once(wire, count, steer, to):
+    """New connections a second."""
+    steer(to)
+    time.sleep(2 * SETTLE)
+    return slot(wire, count, WINDOW)[0]
+
+
 def through(wire, steer, name, row):
     rng = random.Random(name)
     for mode in ("enforce", "off"):
@@ -128,10 +135,8 @@ def through(wire, steer, name, row):
                 turns(wire, count, steer, rng, row)
                 row.passed = share_passed(wire, steer)
                 continue
-            for to, values in (("sink", row.bare_past), ("uplink", row.bare)):
-                steer(to)
-                time.sleep(2 * SETTLE)
-                values.append(slot(wire, count, WINDOW)[0])
+            past = once(wire, count, steer, "sink")
+            row.bare = once(wire, count, steer, "uplink") / past
 
 
 def goodput(wire, names):
@@ -150,18 +155,18 @@ def spread(values, digits=2):
     return f"{statistics.median(values):.{digits}f} | {min(values):.{digits}f} to {max(values):.{digits}f}"
 
 
-def around(values):
-    return [(a + b) / 2 for a, b in zip(values, values[1:])]
+def means(values, apart):
+    return [(a + b) / 2 for a, b in zip(values, values[apart:])]
 
 
 def guarded(row):
     """Each slot at the target by the mean of those before and after it."""
-    return ratios(row.guarded, around(row.past))
+    return ratios(row.guarded, means(row.past, 1))
 
 
 def control(row):
     """Slots past the target, by those past it before and after them."""
-    return ratios(row.past[1:-1], [(a + b) / 2 for a, b in zip(row.past, row.past[2:])])
+    return ratios(row.past[1:-1], means(row.past, 2))
 
 
 def known(values):
@@ -176,7 +181,7 @@ def verdict(values):
 
 def goodput_row(name, row):
     return (f"| {name} | {statistics.median(row.rate) / 1000:.0f}k | {statistics.median(row.past):.0f} | {known(control(row))} | {known(guarded(row))} | "
-            f"{100 * row.passed:.1f} % | {row.bare[0] / row.bare_past[0]:.2f} | at least {GATE} | {verdict(guarded(row))} |")
+            f"{100 * row.passed:.1f} % | {row.bare:.2f} | at least {GATE} | {verdict(guarded(row))} |")
 
 
 def goodput_of_all(rows):

@@ -176,24 +176,26 @@ class Wire:
         own = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
         return own + (softirq_seconds() - soft if interrupts_apart() else 0)
 
-    def new_connections(self, seconds=1, connections=8):
+    def wrk(self, duration):
+        """A command: eight clients, a new connection for each request."""
+        return ["taskset", "-c", CLIENT_CPU, "wrk", "-t1", "-c8", f"-d{duration}", "--timeout", "1s", "-H", "Connection: close", f"http://{self.web.ip4}/hello"]
+
+    def new_connections(self):
         """Requests per second, a new connection for each."""
-        out = self.good.run("taskset", "-c", CLIENT_CPU, "wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "1s", "-H", "Connection: close",
-                            f"http://{self.web.ip4}/hello", timeout=seconds + 20).stdout
+        out = self.good.run(*self.wrk("1s"), timeout=21).stdout
         if "Non-2xx" in out:
             raise RuntimeError(f"wrk was refused:\n{out}")
         return float(re.search(r"Requests/sec:\s+([\d.]+)", out)[1])
 
     @contextmanager
-    def connecting(self, connections=8):
+    def connecting(self):
         """A client opens a new connection for each request -> how many the server has had so far, when asked."""
-        cmd = ["taskset", "-c", CLIENT_CPU, "wrk", "-t1", f"-c{connections}", "-d1h", "--timeout", "1s", "-H", "Connection: close", f"http://{self.web.ip4}/hello"]
         with self.web.ns.inside():
             # It goes on being that of this namespace.
             snmp = open("/proc/thread-self/net/snmp", encoding="ascii")  # noqa: SIM115
         with snmp:
             first = passive_opens(snmp)
-            wrk = self.good.popen(*cmd, stdout=subprocess.PIPE, text=True)
+            wrk = self.good.popen(*self.wrk("1h"), stdout=subprocess.PIPE, text=True)
             try:
                 yield lambda: passive_opens(snmp) - first
                 wrk.send_signal(signal.SIGINT)

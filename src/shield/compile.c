@@ -61,6 +61,31 @@ static uint32_t take_lines(struct builder *b, size_t n)
 	return (uint32_t)at;
 }
 
+/* New lines with these n things; 0: no memory. */
+static uint32_t put(struct builder *b, const void *v, size_t n, size_t size)
+{
+	uint32_t line = take_lines(b, (n * size + LINE - 1) / LINE);
+
+	if (!b->failed && n)
+		memcpy(words(b, line), v, n * size);
+	return line;
+}
+
+/* Room for one more of *v, where n of *cap are taken. */
+static void *room(struct builder *b, void *v, size_t n, size_t *cap, size_t size)
+{
+	size_t more = *cap ? 2 * *cap : 1024;
+
+	if (n < *cap)
+		return v;
+	v = realloc(v, more * size);
+	if (v)
+		*cap = more;
+	else
+		b->failed = true;
+	return v;
+}
+
 /* --- pairs --- */
 
 static uint32_t rounded(const struct builder *b, uint32_t until)
@@ -128,21 +153,6 @@ static struct bpfast_shield_block *block_of(struct builder *b, uint32_t sixteen)
 	uint32_t entry = words(b, BPFAST_SHIELD_V4_LINE)[sixteen];
 
 	return (struct bpfast_shield_block *)words(b, entry & ~BPFAST_SHIELD_BLOCK);
-}
-
-/* Room for one more of *v, where n of *cap are taken. */
-static void *room(struct builder *b, void *v, size_t n, size_t *cap, size_t size)
-{
-	size_t more = *cap ? 2 * *cap : 1024;
-
-	if (n < *cap)
-		return v;
-	v = realloc(v, more * size);
-	if (v)
-		*cap = more;
-	else
-		b->failed = true;
-	return v;
 }
 
 /* The word of that /24, which is behind all that have one. */
@@ -250,16 +260,6 @@ static void paint(struct builder *b, uint32_t first, uint32_t last, unsigned int
 	}
 }
 
-/* New lines with these n things; 0: no memory. */
-static uint32_t put(struct builder *b, const void *v, size_t n, size_t size)
-{
-	uint32_t line = take_lines(b, (n * size + LINE - 1) / LINE);
-
-	if (!b->failed && n)
-		memcpy(words(b, line), v, n * size);
-	return line;
-}
-
 /* Puts words and nodes into the image and tells the blocks where they are. */
 static void place_words(struct builder *b)
 {
@@ -363,17 +363,11 @@ static uint64_t hash6(uint64_t seed, const uint8_t addr[16], unsigned int bits)
 
 static void add_item(struct builder *b, struct items *items, uint64_t tag, uint32_t code)
 {
-	if (items->n == items->cap) {
-		size_t cap = items->cap ? 2 * items->cap : 1024;
-		struct item *v = realloc(items->v, cap * sizeof(*v));
+	struct item *v = room(b, items->v, items->n, &items->cap, sizeof(*v));
 
-		if (!v) {
-			b->failed = true;
-			return;
-		}
-		items->v = v;
-		items->cap = cap;
-	}
+	if (!v)
+		return;
+	items->v = v;
 	items->v[items->n++] = (struct item){tag, code};
 }
 

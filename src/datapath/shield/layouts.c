@@ -87,8 +87,8 @@ static int take_list(struct bf_shield *s, const char *dir, const char *name, int
 	const struct bpfast_shield_image_head *head;
 	struct bpf_map_info info = {0};
 	char list[16], from[BF_PATH], to[BF_PATH];
-	int fd, ret = 0;
 	size_t len;
+	int fd, ret;
 
 	snprintf(list, sizeof(list), "list_%d", which);
 	fd = open_map(dir, name, list, &info);
