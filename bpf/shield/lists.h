@@ -36,42 +36,45 @@ static __always_inline __u32 shield_ones(__u64 n)
  * the verifier reads them once, and not with every path that leads to a call of theirs
  * (docs/internals/verifier.md).
  */
-__attribute__((noinline)) __u32 shield_block4(__u32 which, __u32 entry, __u32 addr)
+__attribute__((noinline)) __u32 shield_block4(__u32 which, __u32 number, __u32 addr)
 {
 	void *image = bpf_map_lookup_elem(&bpfast_shlist, &which);
 	const struct bpfast_shield_image_head *head;
-	const struct bpfast_shield_block *block;
 	const struct bpfast_shield_node *node;
-	const __u32 *words;
+	const struct bpfast_shield_run *run;
+	const __u64 *bits;
+	const __u16 *words;
 	const __u8 *code;
 	__u32 at, word;
-	__u64 bits;
+	__u64 is;
 
 	if (!image)
 		return 0;
-	block = shield_line_at(image, entry & ~BPFAST_SHIELD_BLOCK);
-	if (!block)
-		return 0;
-	bits = block->bits[addr >> 14 & 3];
-	if (!(bits >> (addr >> 8 & 63) & 1))
-		return 0;
-	/* The word's place is the number of bits before its own. */
-	at = block->word + block->before[addr >> 14 & 3] +
-	     shield_ones(bits & ((1ull << (addr >> 8 & 63)) - 1));
-	words = shield_line_at(image, at >> 4);
-	if (!words)
-		return 0;
-	word = words[at & 15];
-	if (!(word & BPFAST_SHIELD_NODE)) {
-		/* first <= byte <= last */
-		at = (addr & 255) - (word & 255);
-		return at <= (word >> 8 & 255) - (word & 255) ? word >> 16 : 0;
-	}
-	at = word & ~BPFAST_SHIELD_NODE;
 	head = shield_line_at(image, 0);
 	if (!head)
 		return 0;
-	node = shield_line_at(image, head->node_line + (at >> 2));
+	bits = shield_line_at(image, head->bits_line + (number >> 1));
+	if (!bits)
+		return 0;
+	is = bits[(number & 1) * 4 + (addr >> 14 & 3)];
+	if (!(is >> (addr >> 8 & 63) & 1))
+		return 0;
+	run = shield_line_at(image, head->run_line + (number >> 3));
+	if (!run)
+		return 0;
+	run += number & 7;
+	/* The word's place is the number of bits before its own. */
+	at = run->at * 8 + run->before[addr >> 14 & 3] +
+	     shield_ones(is & ((1ull << (addr >> 8 & 63)) - 1));
+	words = shield_line_at(image, at >> 5);
+	if (!words)
+		return 0;
+	word = words[at & 31];
+	/* An address before the first one is far behind the last. */
+	if (word >> 12)
+		return ((addr & 255) - (word & 255)) >> (word >> 8 & 15) ? 0 : word >> 12;
+	at = run->at + word;
+	node = shield_line_at(image, at >> 2);
 	if (!node)
 		return 0;
 	node += at & 3;
@@ -92,7 +95,9 @@ static __always_inline __u32 shield_code4(void *image, __u32 which, __u32 addr)
 	if (!word)
 		return 0;
 	entry = word[addr >> 16 & 15];
-	return entry & BPFAST_SHIELD_BLOCK ? shield_block4(which, entry, addr) : entry;
+	return entry & BPFAST_SHIELD_BLOCK
+		       ? shield_block4(which, entry & ~BPFAST_SHIELD_BLOCK, addr)
+		       : entry;
 }
 
 /* The address's first `bits` bits, hashed with their number. */

@@ -9,7 +9,7 @@
 #include "reasons.h"
 
 /* Raise it when something here gets another meaning under the same size. */
-#define BPFAST_SHIELD_VERSION 2
+#define BPFAST_SHIELD_VERSION 3
 
 /* --- what is limited --- */
 
@@ -295,18 +295,20 @@ struct bpfast_shield_entry {
 /*
  * Line 0. Then the pairs, then the first level of IPv4 (one __u32 for each /16), then the rest.
  *
- * First level: code, or BPFAST_SHIELD_BLOCK | line of a struct bpfast_shield_block. Its bits say of
- * which /24 anything is said; those have a word each, one behind the other (as in a Poptrie: Asai and
- * Ohara, SIGCOMM 2015). It is the only range of the /24 of which anything is said, as of a host or of all
- * of it: first | last << 8 | code << 16. Or, of few, BPFAST_SHIELD_NODE | number of a node: eight first bytes
- * of ranges, ascending from 0 (the last one repeated), and their eight codes; or BPFAST_SHIELD_DENSE and
- * the line of 256 codes.
+ * First level: code, or BPFAST_SHIELD_BLOCK | number of a block, of which there are two arrays. Its bits
+ * say of which /24 anything is said; those have a word each, one behind the other (as in a Poptrie: Asai
+ * and Ohara, SIGCOMM 2015), and behind them are the block's nodes. The arrays are apart because most
+ * addresses need no more than a bit, and what is read for each packet should stay in a cache.
+ *
+ * A word: code << 12 | n << 8 | first, where the only range of the /24 of which anything is said is that of
+ * 1 << n addresses from `first` on, and its code is below 16. Else the place of its node, in units of 16 bytes from
+ * the block's first word: eight first bytes of ranges, ascending from 0 (the last one repeated), and
+ * their eight codes; or BPFAST_SHIELD_DENSE and the line of 256 codes.
  *
  * IPv6: binary search over the lengths that occur (Waldvogel et al., SIGCOMM 1997): buckets
  * of a line with four struct bpfast_shield_v6 each; one that is full goes on in the next line.
  */
 #define BPFAST_SHIELD_BLOCK 0x80000000u
-#define BPFAST_SHIELD_NODE 0x80000000u
 #define BPFAST_SHIELD_DENSE 0xff
 #define BPFAST_SHIELD_PAIRS_LINE 2
 #define BPFAST_SHIELD_V4_LINE 64
@@ -324,18 +326,21 @@ struct bpfast_shield_image_head {
 	__u32 lengths_line, lengths; /* one byte each, ascending */
 	__u64 v6_seed;
 	__u32 round; /* times were rounded up to a multiple of 1 << round */
-	__u32 node_line; /* of the first struct bpfast_shield_node */
-	__u32 pad[4];
+	__u32 bits_line,
+		run_line; /* struct bpfast_shield_bits and bpfast_shield_run of all blocks */
+	__u32 pad[3];
 };
 
 static_assert(sizeof(struct bpfast_shield_image_head) == BPFAST_SHIELD_LINE, "head");
 static_assert(sizeof(struct bpfast_shield_entry) == 24, "entry");
 
-struct bpfast_shield_block {
+struct bpfast_shield_bits {
 	__u64 bits[4];
-	__u32 word; /* of the first bit, in units of 4 bytes from the image's beginning */
-	__u16 before[4]; /* bits set in the words before this one */
-	__u8 pad[20];
+};
+
+struct bpfast_shield_run {
+	__u32 at; /* the block's first word, in units of 16 bytes from the image's beginning */
+	__u8 before[4]; /* bits set in those of the four that are before this one */
 };
 
 struct bpfast_shield_node {
@@ -346,7 +351,8 @@ struct bpfast_shield_node {
 	};
 };
 
-static_assert(sizeof(struct bpfast_shield_block) == BPFAST_SHIELD_LINE, "block");
+static_assert(sizeof(struct bpfast_shield_bits) == 32, "bits");
+static_assert(sizeof(struct bpfast_shield_run) == 8, "run");
 static_assert(sizeof(struct bpfast_shield_node) == 16, "node");
 
 struct bpfast_shield_v6 {

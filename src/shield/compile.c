@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Entries to an image: include/bpfast/shield.h has its form, bpf/shield/lists.h walks it. */
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +13,18 @@
 /* Ranges of one /24, when every second address is another. */
 #define RANGES 256
 
+/* What runs of words and nodes are made of. */
+#define UNIT 16
+#define UNIT_WORDS (UNIT / sizeof(uint16_t))
+/* Codes that fit into a word. */
+#define WORD_CODES 16
+
+struct unit {
+	uint8_t bytes[UNIT];
+};
+
+static_assert(sizeof(struct bpfast_shield_node) == UNIT, "a node is a unit");
+
 struct builder {
 	uint8_t *bytes; /* the image; grows */
 	size_t lines, cap;
@@ -23,11 +36,17 @@ struct builder {
 	/* The /24 being painted; -1: none. */
 	int64_t block;
 	uint8_t code[256];
-	/* Words in the order of their /24s, and nodes; they get their place at the end. */
-	uint32_t *word;
-	size_t words, word_cap;
-	struct bpfast_shield_node *node;
-	size_t nodes, node_cap;
+	/* The /16 of it: what its /24s so far have, nodes by their number. */
+	uint16_t word[256];
+	struct bpfast_shield_node node[256];
+	unsigned int words, nodes;
+	/* Of all blocks; they get their place at the end. */
+	struct bpfast_shield_bits *bits;
+	struct bpfast_shield_run *run;
+	size_t blocks, bits_cap, run_cap;
+	/* Words and nodes, block by block. */
+	struct unit *unit;
+	size_t units, unit_cap;
 };
 
 static struct bpfast_shield_image_head *head(struct builder *b)
@@ -148,62 +167,88 @@ static void push(struct sweep *s, const struct bpfast_shield_entry *e)
 
 /* --- IPv4 --- */
 
-static struct bpfast_shield_block *block_of(struct builder *b, uint32_t sixteen)
+static void add_unit(struct builder *b, const void *bytes)
 {
-	uint32_t entry = words(b, BPFAST_SHIELD_V4_LINE)[sixteen];
-
-	return (struct bpfast_shield_block *)words(b, entry & ~BPFAST_SHIELD_BLOCK);
-}
-
-/* The word of that /24, which is behind all that have one. */
-static void give_word(struct builder *b, uint32_t twentyfour, uint32_t word)
-{
-	struct bpfast_shield_block *block = block_of(b, twentyfour >> 8);
-	uint32_t *v = room(b, b->word, b->words, &b->word_cap, sizeof(*v));
+	struct unit *v = room(b, b->unit, b->units, &b->unit_cap, sizeof(*v));
 
 	if (!v)
 		return;
-	b->word = v;
-	if (!(block->bits[0] | block->bits[1] | block->bits[2] | block->bits[3]))
-		block->word = (uint32_t)b->words;
-	block->bits[twentyfour >> 6 & 3] |= 1ull << (twentyfour & 63);
-	b->word[b->words++] = word;
+	b->unit = v;
+	memcpy(&v[b->units++], bytes, UNIT);
 }
 
-/* Of the /24 being painted something is said of one range, and of the rest nothing. */
-static bool one_range(const struct builder *b, uint32_t *word)
+/* The block is complete: its words, and behind them its nodes. */
+static void end_block(struct builder *b)
 {
-	uint32_t first = 0, last = 255;
+	unsigned int units = (unsigned int)((b->words + UNIT_WORDS - 1) / UNIT_WORDS);
+	const struct bpfast_shield_bits *bits;
+	struct bpfast_shield_run *run;
+
+	if (!b->blocks || b->failed)
+		return;
+	bits = &b->bits[b->blocks - 1];
+	run = &b->run[b->blocks - 1];
+	run->at = (uint32_t)b->units;
+	for (int w = 1; w < 4; w++)
+		run->before[w] = (uint8_t)(run->before[w - 1] +
+					   (unsigned int)__builtin_popcountll(bits->bits[w - 1]));
+	for (unsigned int i = 0; i < b->words; i++)
+		if (b->word[i] >> 12 == 0)
+			b->word[i] = (uint16_t)(b->word[i] + units);
+	memset(b->word + b->words, 0, sizeof(b->word) - b->words * sizeof(*b->word));
+	for (unsigned int i = 0; i < units && !b->failed; i++)
+		add_unit(b, b->word + i * UNIT_WORDS);
+	for (unsigned int i = 0; i < b->nodes && !b->failed; i++)
+		add_unit(b, &b->node[i]);
+	b->words = b->nodes = 0;
+}
+
+static void begin_block(struct builder *b, uint32_t sixteen)
+{
+	struct bpfast_shield_bits *bits;
+	struct bpfast_shield_run *run;
+
+	end_block(b);
+	bits = room(b, b->bits, b->blocks, &b->bits_cap, sizeof(*bits));
+	if (bits)
+		b->bits = bits;
+	run = room(b, b->run, b->blocks, &b->run_cap, sizeof(*run));
+	if (run)
+		b->run = run;
+	if (b->failed)
+		return;
+	memset(&b->bits[b->blocks], 0, sizeof(*bits));
+	memset(&b->run[b->blocks], 0, sizeof(*run));
+	words(b, BPFAST_SHIELD_V4_LINE)[sixteen] = BPFAST_SHIELD_BLOCK | (uint32_t)b->blocks++;
+}
+
+/* Of the /24 being painted something is said of one range that a word can say, and of the rest nothing. */
+static bool one_range(const struct builder *b, uint16_t *word)
+{
+	unsigned int first = 0, last = 255, code, size, log;
 
 	while (!b->code[first])
 		first++;
 	while (!b->code[last])
 		last--;
-	*word = first | last << 8 | (uint32_t)b->code[first] << 16;
-	while (first < last && b->code[first] == b->code[first + 1])
-		first++;
-	return first == last;
+	code = b->code[first];
+	size = last - first + 1;
+	if (code >= WORD_CODES || size & (size - 1))
+		return false;
+	for (unsigned int i = first; i < last; i++)
+		if (b->code[i] != b->code[i + 1])
+			return false;
+	log = (unsigned int)__builtin_ctz(size);
+	*word = (uint16_t)(code << 12 | log << 8 | first);
+	return true;
 }
 
-/* Gives the /24 being painted its word, and a node where it takes one. */
-static void flush_block(struct builder *b)
+/* More than that. */
+static void make_node(struct builder *b, struct bpfast_shield_node *node)
 {
-	uint32_t twentyfour = (uint32_t)b->block, ranges = 1, at = 0, word;
-	struct bpfast_shield_node *node;
+	uint32_t ranges = 1, at = 0;
 
-	if (b->block < 0)
-		return;
-	b->block = -1;
-	if (one_range(b, &word)) {
-		give_word(b, twentyfour, word);
-		return;
-	}
-	give_word(b, twentyfour, BPFAST_SHIELD_NODE | (uint32_t)b->nodes);
-	node = room(b, b->node, b->nodes, &b->node_cap, sizeof(*node));
-	if (!node)
-		return;
-	b->node = node;
-	node = memset(&b->node[b->nodes++], 0, sizeof(*node));
+	memset(node, 0, sizeof(*node));
 	for (int i = 1; i < 256; i++)
 		ranges += b->code[i] != b->code[i - 1];
 	if (ranges > 8) {
@@ -229,6 +274,23 @@ static void flush_block(struct builder *b)
 	}
 }
 
+/* Gives the /24 being painted its word, and a node where it takes one. */
+static void flush_block(struct builder *b)
+{
+	uint32_t twentyfour = (uint32_t)b->block;
+	uint16_t word;
+
+	if (b->block < 0 || b->failed)
+		return;
+	b->block = -1;
+	b->bits[b->blocks - 1].bits[twentyfour >> 6 & 3] |= 1ull << (twentyfour & 63);
+	if (!one_range(b, &word)) {
+		word = (uint16_t)b->nodes;
+		make_node(b, &b->node[b->nodes++]);
+	}
+	b->word[b->words++] = word;
+}
+
 /* Says code for all addresses of first..last; ranges come in ascending order. */
 static void paint(struct builder *b, uint32_t first, uint32_t last, unsigned int code)
 {
@@ -245,11 +307,9 @@ static void paint(struct builder *b, uint32_t first, uint32_t last, unsigned int
 			continue;
 		}
 		if (!(entry & BPFAST_SHIELD_BLOCK)) {
-			uint32_t line = take_lines(b, 1);
-
+			begin_block(b, (uint32_t)(at >> 16));
 			if (b->failed)
 				return;
-			words(b, BPFAST_SHIELD_V4_LINE)[at >> 16] = BPFAST_SHIELD_BLOCK | line;
 		}
 		if (b->block < 0) {
 			b->block = (int64_t)(at >> 8);
@@ -260,28 +320,20 @@ static void paint(struct builder *b, uint32_t first, uint32_t last, unsigned int
 	}
 }
 
-/* Puts words and nodes into the image and tells the blocks where they are. */
-static void place_words(struct builder *b)
+/* Puts what the blocks have into the image. */
+static void place_blocks(struct builder *b)
 {
-	uint32_t line = put(b, b->word, b->words, sizeof(*b->word));
-	uint32_t node_line = put(b, b->node, b->nodes, sizeof(*b->node));
+	uint32_t bits_line = put(b, b->bits, b->blocks, sizeof(*b->bits));
+	uint32_t at = put(b, b->unit, b->units, UNIT) * (LINE / UNIT);
+	uint32_t run_line;
 
+	for (size_t i = 0; i < b->blocks; i++)
+		b->run[i].at += at;
+	run_line = put(b, b->run, b->blocks, sizeof(*b->run));
 	if (b->failed)
 		return;
-	head(b)->node_line = node_line;
-	for (uint32_t i = 0; i < 65536; i++) {
-		struct bpfast_shield_block *block;
-		unsigned int before = 0;
-
-		if (!(words(b, BPFAST_SHIELD_V4_LINE)[i] & BPFAST_SHIELD_BLOCK))
-			continue;
-		block = block_of(b, i);
-		block->word += line * (LINE / sizeof(*b->word));
-		for (int w = 0; w < 4; w++) {
-			block->before[w] = (uint16_t)before;
-			before += (unsigned int)__builtin_popcountll(block->bits[w]);
-		}
-	}
+	head(b)->bits_line = bits_line;
+	head(b)->run_line = run_line;
 }
 
 static uint32_t v4(const uint8_t addr[16])
@@ -322,8 +374,9 @@ static void compile4(struct builder *b, const struct bf_shield_list *list)
 		at = (uint64_t)v4(s.at[s.depth].last) + 1;
 	}
 	flush_block(b);
+	end_block(b);
 	if (!b->failed && !b->crowded)
-		place_words(b);
+		place_blocks(b);
 }
 
 /* --- IPv6 --- */
@@ -518,10 +571,12 @@ int bf_shield_compile(struct bf_shield_list *list, uint64_t seed, struct bf_shie
 		struct builder fresh = {
 			.bytes = b->bytes,
 			.cap = b->cap,
-			.word = b->word,
-			.word_cap = b->word_cap,
-			.node = b->node,
-			.node_cap = b->node_cap,
+			.bits = b->bits,
+			.bits_cap = b->bits_cap,
+			.run = b->run,
+			.run_cap = b->run_cap,
+			.unit = b->unit,
+			.unit_cap = b->unit_cap,
 		};
 
 		*b = fresh;
@@ -530,8 +585,9 @@ int bf_shield_compile(struct bf_shield_list *list, uint64_t seed, struct bf_shie
 		b->round = round++;
 		compile(b, list, seed);
 	} while (b->crowded && !b->failed && round < 31);
-	free(b->word);
-	free(b->node);
+	free(b->bits);
+	free(b->run);
+	free(b->unit);
 	if (b->failed || b->crowded) {
 		free(b->bytes);
 		free(b);

@@ -40,26 +40,35 @@ static const uint32_t *line(const struct bf_shield_image *im, uint32_t n)
 
 static uint32_t walk4(const struct bf_shield_image *im, uint32_t addr)
 {
-	uint32_t e = line(im, BPFAST_SHIELD_V4_LINE)[addr >> 16], at, n = 0;
+	uint32_t e = line(im, BPFAST_SHIELD_V4_LINE)[addr >> 16], at, n = 0, word;
 	const struct bpfast_shield_image_head *h = (const void *)im->bytes;
-	const struct bpfast_shield_block *block;
+	const struct bpfast_shield_bits *bits;
+	const struct bpfast_shield_run *run;
 	const struct bpfast_shield_node *node;
-	unsigned int bit = addr >> 8 & 255;
+	unsigned int bit = addr >> 8 & 255, before = 0;
 
 	if (!(e & BPFAST_SHIELD_BLOCK))
 		return e;
-	block = (const void *)line(im, e & ~BPFAST_SHIELD_BLOCK);
-	if (!(block->bits[bit / 64] >> bit % 64 & 1))
+	e &= ~BPFAST_SHIELD_BLOCK;
+	bits = (const struct bpfast_shield_bits *)(const void *)line(im, h->bits_line + e / 2) +
+	       e % 2;
+	run = (const struct bpfast_shield_run *)(const void *)line(im, h->run_line + e / 8) + e % 8;
+	for (unsigned int i = 0; i < bit; i++) {
+		if (i == (bit & ~63u))
+			assert_int_equal(before, run->before[bit / 64]);
+		before += bits->bits[i / 64] >> i % 64 & 1;
+	}
+	if (!(bits->bits[bit / 64] >> bit % 64 & 1))
 		return 0;
-	at = block->word;
-	for (unsigned int i = 0; i < bit; i++)
-		at += block->bits[i / 64] >> i % 64 & 1;
-	at = line(im, at / 16)[at % 16];
-	if (!(at & BPFAST_SHIELD_NODE))
-		return (addr & 255) >= (at & 255) && (addr & 255) <= (at >> 8 & 255) ? at >> 16 : 0;
-	at &= ~BPFAST_SHIELD_NODE;
-	node = (const struct bpfast_shield_node *)(const void *)line(im, h->node_line + at / 4) +
-	       at % 4;
+	at = run->at * 8 + before;
+	word = ((const uint16_t *)line(im, at / 32))[at % 32];
+	if (word >> 12)
+		return (addr & 255) >= (word & 255) &&
+				       (addr & 255) < (word & 255) + (1u << (word >> 8 & 15))
+			       ? word >> 12
+			       : 0;
+	at = run->at + word;
+	node = (const struct bpfast_shield_node *)(const void *)line(im, at / 4) + at % 4;
 	if (node->first[0] == BPFAST_SHIELD_DENSE)
 		return ((const uint8_t *)line(im, node->line))[addr & 255];
 	for (uint32_t i = 1; i < 8; i++)
@@ -316,6 +325,28 @@ static void many_times(void **state)
 	bf_shield_list_free(&l);
 }
 
+/* Every /24 of a /16 has a node, so words and nodes are as many as they can be; and of the next one every second. */
+static void full_blocks(void **state)
+{
+	struct bf_shield_list l = {0};
+
+	(void)state;
+	for (uint32_t i = 0; i < 2 * 512; i++) {
+		struct bpfast_shield_entry e = {.prefix = 128, .until = i % 2 ? FOREVER : 5000};
+
+		if (i >= 512 && i % 4 > 1)
+			continue;
+		e.addr[10] = e.addr[11] = 0xff;
+		e.addr[12] = 10;
+		e.addr[13] = (uint8_t)(i >> 9);
+		e.addr[14] = (uint8_t)(i >> 1);
+		e.addr[15] = i % 2 ? 255 : 0;
+		assert_int_equal(bf_shield_list_add(&l, &e), 0);
+	}
+	compare(&l, 4000);
+	bf_shield_list_free(&l);
+}
+
 /* --- text --- */
 
 static const struct {
@@ -440,10 +471,10 @@ static void broken_images(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(text_of_one),	 cmocka_unit_test(text_of_many),
-		cmocka_unit_test(lists),	 cmocka_unit_test(random_lists),
-		cmocka_unit_test(all_lengths),	 cmocka_unit_test(many_times),
-		cmocka_unit_test(broken_images),
+		cmocka_unit_test(text_of_one), cmocka_unit_test(text_of_many),
+		cmocka_unit_test(lists),       cmocka_unit_test(random_lists),
+		cmocka_unit_test(all_lengths), cmocka_unit_test(many_times),
+		cmocka_unit_test(full_blocks), cmocka_unit_test(broken_images),
 	};
 
 	return cmocka_run_group_tests_name("shield lists", tests, NULL, NULL);
