@@ -6,6 +6,7 @@
  *   bpfast_shshare the same among the programs of libxdp's dispatcher
  *   bpfast_shtc    the same decision at TC, where XDP is not wanted, and towards a pod
  *   bpfast_shout   looks at what goes the other way: it drops nothing, it learns who is answered
+ *   bpfast_shsweep empties what has ended; the agent runs it
  *
  * docs/design/shield.md says why it is built so.
  */
@@ -20,6 +21,7 @@
 #include "shield/lists.h"
 #include "shield/parse.h"
 #include "shield/repeat.h"
+#include "shield/sweep.h"
 
 /* "Let the next program decide": the same number for TCX and clsact. */
 #define HOOK_NEXT -1
@@ -487,6 +489,19 @@ int bpfast_shout(struct __sk_buff *skb)
 	if ((p.tcp_flags & (SHIELD_SYN | SHIELD_ACK)) == (SHIELD_SYN | SHIELD_ACK))
 		shield_cookie_learn(skb, &p, shield_now());
 	return HOOK_NEXT;
+}
+
+/* A part of the tables. */
+SEC("syscall")
+int bpfast_shsweep(struct bpfast_shield_sweep *sweep)
+{
+	struct shield_sweeping s = {.at = sweep->first, .now = bpf_ktime_get_ns() >> 30};
+	__u32 sets = sweep->sets;
+
+	bpf_loop(sets < BPFAST_SHIELD_CONN_SETS ? sets : BPFAST_SHIELD_CONN_SETS, shield_sweep_set,
+		 &s, 0);
+	sweep->emptied = s.emptied;
+	return 0;
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -56,7 +56,10 @@ __attribute__((noinline)) __u32 shield_block4(__u32 which, __u32 number, __u32 a
 	bits = shield_line_at(image, head->bits_line + (number >> 1));
 	if (!bits)
 		return 0;
-	is = bits[(number & 1) * 4 + (addr >> 14 & 3)];
+	at = number << 2 | (addr >> 14 & 3);
+	/* 6.1 knows bounds only of what is masked last. */
+	__asm__ volatile("" : "+r"(at));
+	is = bits[at & 7];
 	if (!(is >> (addr >> 8 & 63) & 1))
 		return 0;
 	run = shield_line_at(image, head->run_line + (number >> 3));

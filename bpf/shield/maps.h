@@ -54,11 +54,14 @@ struct {
 	__type(value, struct bpfast_shield_set);
 } bpfast_shconn SEC(".maps");
 
-/* Eight bits for each set of all three: who has no bit here is in none, and costs no cache miss. */
+/* Eight bits for each set of all three: who has no bit here is in none, and costs no cache miss. Then a bit for
+ * each 64 of these, which are few enough to stay in a cache. */
+#define SHIELD_FILTER_WORDS                                                                        \
+	((BPFAST_SHIELD_CONN_SETS + BPFAST_SHIELD_UDP_SETS + BPFAST_SHIELD_GOOD_SETS) / 8)
+
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries,
-	       (BPFAST_SHIELD_CONN_SETS + BPFAST_SHIELD_UDP_SETS + BPFAST_SHIELD_GOOD_SETS) / 8);
+	__uint(max_entries, SHIELD_FILTER_WORDS + SHIELD_FILTER_WORDS / 64);
 	__type(key, __u32);
 	__type(value, __u64);
 } bpfast_shfilt SEC(".maps");

@@ -72,6 +72,15 @@ struct bpfast_shield_set {
 	__u64 cell[8]; /* tag << 32 | what; 0: empty */
 } __attribute__((aligned(64)));
 
+/* --- the sweep of those sets: what bpfast_shsweep is given, and says --- */
+
+struct bpfast_shield_sweep {
+	__u32 first,
+		sets; /* of connections, and of sources that completed a handshake the same part */
+	__u32 emptied; /* cells */
+	__u32 pad;
+};
+
 /* SYNs over the limit of a source or prefix, which pass when they come again: bpf/shield/repeat.h. A power of two. */
 #define BPFAST_SHIELD_REPEAT_SETS (1u << 17)
 

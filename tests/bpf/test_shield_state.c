@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 /* What shield decides by what it has seen: limits, connections, lists. */
 #include <arpa/inet.h>
+#include <bpf/bpf.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
+#include "datapath/shield/internal.h"
 #include "observe/names.h"
 #include "shield_world.h"
 
@@ -292,6 +294,160 @@ static void over_makes_room(void **state)
 	}
 }
 
+/* Bits of the filter, and of what says in which of its words there are some. */
+static unsigned int filter_bits(void)
+{
+	unsigned int bits = 0;
+	uint64_t word;
+
+	for (uint32_t i = 0; !bpf_map_lookup_elem(shield->map[BF_SHIELD_MAP_FILTER], &i, &word);
+	     i++)
+		bits += (unsigned int)__builtin_popcountll(word);
+	return bits;
+}
+
+static uint32_t sweep(void)
+{
+	uint32_t emptied = 0;
+
+	assert_int_equal(bf_shield_sweep(shield, 0, BPFAST_SHIELD_CONN_SETS, &emptied), 0);
+	return emptied;
+}
+
+/* Who closes in order leaves nothing behind, whoever begins; and all of it passes, but what comes after the last ACK. */
+static void closed_is_forgotten(void **state)
+{
+	enum { SERVER_FIRST, CLIENT_FIRST, HOWS };
+	const char *who = "198.51.100.7";
+
+	(void)state;
+	sweep();
+	sweep();
+	for (int how = SERVER_FIRST; how < HOWS; how++) {
+		unsigned int before, during;
+
+		shield_forget();
+		only_known();
+		assert_int_equal(opens(who, 1000), 0); /* from now on its source is known */
+		before = filter_bits();
+		for (uint16_t port = 2000; port < 2200; port++)
+			assert_int_equal(opens(who, port), 0);
+		during = filter_bits();
+		assert_in_range(during - before, 300, 400);
+		for (uint16_t port = 2000; port < 2200; port++) {
+			if (how == SERVER_FIRST) {
+				out(towards(who, port, 5001, FIN | ACK));
+				assert_int_equal(in(from(who, port, 5002, ACK)), 0);
+				assert_int_equal(in(from(who, port, 5002, FIN | ACK)), 0);
+				out(towards(who, port, 5002, ACK));
+			} else {
+				assert_int_equal(in(from(who, port, 5001, FIN | ACK)), 0);
+				out(towards(who, port, 5001, ACK));
+				assert_int_equal(in(from(who, port, 5001, ACK)), 0);
+				out(towards(who, port, 5001, FIN | ACK));
+				assert_int_equal(in(from(who, port, 5002, ACK)), 0);
+			}
+			assert_int_equal(in(from(who, port, 5002, ACK)), R(STATE));
+		}
+		assert_int_equal(filter_bits(), before);
+		assert_int_equal(in(from(who, 1000, 5001, ACK)), 0);
+	}
+}
+
+/* The other side has sent its FIN, and this one goes on for long: it is still a connection. */
+static void half_closed(void **state)
+{
+	(void)state;
+	only_known();
+	assert_int_equal(opens("198.51.100.7", 40000), 0);
+	assert_int_equal(in(client(101, 5001, FIN | ACK)), 0);
+	for (int i = 0; i < 4; i++) {
+		sweep();
+		out(PACKET(ETH(), IP4(SERVER), TCP(.sport = 80, .dport = 40000, .flags = ACK),
+			   DATA("more")));
+		assert_int_equal(in(client(102, 5005, ACK)), 0);
+	}
+	/* And the other way. */
+	assert_int_equal(opens("198.51.100.7", 41000), 0);
+	out(towards("198.51.100.7", 41000, 5001, FIN | ACK));
+	for (int i = 0; i < 4; i++) {
+		sweep();
+		assert_int_equal(in(from("198.51.100.7", 41000, 5002, ACK | PSH)), 0);
+	}
+}
+
+/* What has ended without last words, or never began, is taken by the second sweep; what is open, by none. */
+static void swept(void **state)
+{
+	const char *who = "198.51.100.7";
+	unsigned int before;
+	uint32_t first;
+
+	(void)state;
+	sweep();
+	sweep();
+	only_known();
+	assert_int_equal(opens(who, 1000), 0);
+	before = filter_bits();
+	/* Handshakes that end after the first sweep, and never. */
+	out(towards(who, 2000, 5000, SYN | ACK));
+	out(towards(who, 2001, 5000, SYN | ACK));
+	for (uint16_t port = 3000; port < 3003; port++)
+		assert_int_equal(opens(who, port), 0);
+	out(towards(who, 3000, 5001, FIN | ACK));
+	out(towards(who, 3001, 5001, RST));
+	assert_int_equal(in(from(who, 3002, 5001, RST)), 0);
+	first = sweep();
+	assert_int_equal(first, 0);
+	assert_int_equal(in(from(who, 2000, 5002, ACK)), R(STATE));
+	assert_int_equal(in(from(who, 2000, 5001, ACK)), 0);
+	assert_int_equal(sweep(), 4);
+	assert_int_equal(sweep(), 0);
+	assert_int_equal(in(from(who, 2001, 5001, ACK)), R(STATE));
+	for (uint16_t port = 3000; port < 3003; port++)
+		assert_int_equal(in(from(who, port, 5002, ACK)), R(STATE));
+	assert_int_equal(in(from(who, 1000, 5001, ACK)), 0);
+	assert_int_equal(in(from(who, 2000, 5001, ACK)), 0);
+	/* Those of port 2000. */
+	assert_in_range(filter_bits() - before, 1, 2);
+}
+
+/* Sources that completed a handshake long ago: here their cells are made older. */
+static void sources_grow_old(void **state)
+{
+	int fd = shield->map[BF_SHIELD_MAP_GOOD];
+	struct bpfast_shield_set set;
+	unsigned int before, n = 0;
+
+	(void)state;
+	sweep();
+	sweep();
+	before = filter_bits();
+	assert_int_equal(opens("198.51.100.7", 1000), 0);
+	out(towards("198.51.100.7", 1000, 5001, RST));
+	sweep();
+	assert_int_equal(sweep(), 1);
+	assert_in_range(filter_bits() - before, 1, 2);
+	for (uint32_t i = 0; i < BPFAST_SHIELD_GOOD_SETS; i++) {
+		bool change = false;
+
+		assert_int_equal(bpf_map_lookup_elem(fd, &i, &set), 0);
+		for (int c = 0; c < 8; c++) {
+			if (!set.cell[c])
+				continue;
+			set.cell[c] = (set.cell[c] & ~0xffffffull) |
+				      ((set.cell[c] - BPFAST_SHIELD_GOOD_AGE) & 0xffffff);
+			change = true;
+			n++;
+		}
+		if (change)
+			assert_int_equal(bpf_map_update_elem(fd, &i, &set, BPF_ANY), 0);
+	}
+	assert_in_range(n, 1, 1000000);
+	assert_int_equal(sweep(), n);
+	assert_in_range(before - filter_bits(), 0, 1000000);
+}
+
 /* A forged RST takes nothing from a connection on which this side goes on to speak. */
 static void forged_reset(void **state)
 {
@@ -566,6 +722,10 @@ int main(void)
 		CASE(learned),
 		CASE(honest_rate),
 		CASE(over_makes_room),
+		CASE(closed_is_forgotten),
+		CASE(half_closed),
+		CASE(swept),
+		CASE(sources_grow_old),
 		CASE(forged_reset),
 		CASE(neighbours),
 		CASE(preferred),

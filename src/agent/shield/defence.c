@@ -49,6 +49,10 @@ static void tell(struct bf_agent *a)
 		d->ended = at->released_ns;
 }
 
+/* 12.8 seconds: what is awaited longer has been asked for again by then. */
+#define SWEEP_TICKS 128u
+#define SWEEP_SETS (BPFAST_SHIELD_CONN_SETS / SWEEP_TICKS)
+
 static void on_tick(void *arg, uint32_t events)
 {
 	struct bf_agent *a = arg;
@@ -85,6 +89,9 @@ static void on_tick(void *arg, uint32_t events)
 	if (changes & (BF_CHANGE_STARTED | BF_CHANGE_ENDED) || !d->ticks)
 		tell(a);
 	bf_history_save(a, changes & (BF_CHANGE_STARTED | BF_CHANGE_ENDED));
+	/* All of it in SWEEP_TICKS: what nothing came for is gone after one or two rounds. */
+	bf_shield_sweep(a->shield, (uint32_t)(d->ticks % SWEEP_TICKS) * SWEEP_SETS, SWEEP_SETS,
+			NULL);
 	if (d->ticks++ % 128 == 0)
 		bf_defence_age(d, now);
 	d->tick_ns = clock_ns(CLOCK_THREAD_CPUTIME_ID) - cpu;

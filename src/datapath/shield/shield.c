@@ -4,7 +4,7 @@
  *
  *   PIN_DIR/shield/LAYOUT/maps/NAME        the maps; list_0 and list_1: the images in force
  *   PIN_DIR/shield/LAYOUT/links/IFINDEX_{xdp,from,to}
- *   PIN_DIR/shield/LAYOUT/progs/{xdp,tc,out}_ID
+ *   PIN_DIR/shield/LAYOUT/progs/{xdp,tc,out,sweep}_ID
  *   PIN_DIR/shield/LAYOUT/shared/IFINDEX_ID_BUILD/   share.c: of which build a program in a dispatcher is
  */
 #include "datapath/shield/shield.h"
@@ -43,7 +43,7 @@ static const char *const map_name[BF_SHIELD_MAPS] = {
 	[BF_SHIELD_MAP_BAR] = "bpfast_shbar",
 };
 
-static const char *const prog_pin[BF_SHIELD_PROGS] = {"xdp", "tc", "out"};
+static const char *const prog_pin[BF_SHIELD_PROGS] = {"xdp", "tc", "out", "sweep"};
 
 /* --- limits --- */
 
@@ -164,7 +164,8 @@ static int pin_maps(struct bf_shield *s)
 static int load(struct bf_shield *s, struct shield_bpf *skel, bool *adopted, struct bf_error *err)
 {
 	const struct bpf_program *prog[BF_SHIELD_PROGS] = {
-		skel->progs.bpfast_shxdp, skel->progs.bpfast_shtc, skel->progs.bpfast_shout};
+		skel->progs.bpfast_shxdp, skel->progs.bpfast_shtc, skel->progs.bpfast_shout,
+		skel->progs.bpfast_shsweep};
 	int ret;
 
 	ret = set_sizes(skel);
@@ -479,4 +480,16 @@ int bf_shield_trial_out(struct bf_shield *s, int ifindex, const void *frame, siz
 		    .ctx_in = &skb, .ctx_size_in = sizeof(skb));
 
 	return bpf_prog_test_run_opts(s->prog[BF_SHIELD_PROG_OUT], &opts);
+}
+
+int bf_shield_sweep(struct bf_shield *s, uint32_t first, uint32_t sets, uint32_t *emptied)
+{
+	struct bpfast_shield_sweep sweep = {.first = first, .sets = sets};
+	/* The kernel writes back what the program has changed there. */
+	LIBBPF_OPTS(bpf_test_run_opts, opts, .ctx_in = &sweep, .ctx_size_in = sizeof(sweep));
+	int ret = bpf_prog_test_run_opts(s->prog[BF_SHIELD_PROG_SWEEP], &opts);
+
+	if (!ret && emptied)
+		*emptied = sweep.emptied;
+	return ret;
 }

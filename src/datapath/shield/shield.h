@@ -143,6 +143,10 @@ int bf_shield_bar_remove(struct bf_shield *s, const struct bpfast_shield_bar_key
 /* Now, as lists count time: CLOCK_MONOTONIC >> 30. */
 uint32_t bf_shield_now(void);
 
+/* Takes away what has ended of `sets` sets of connections (BPFAST_SHIELD_CONN_SETS in all) from number `first` on, and
+ * marks what has for the next time. *emptied, cells, may be NULL. 0 or -errno. */
+int bf_shield_sweep(struct bf_shield *s, uint32_t first, uint32_t sets, uint32_t *emptied);
+
 /* One frame through the XDP program (tc: through the other) by BPF_PROG_TEST_RUN, as if it came in
  * by ifindex. *passed; ns: of one run, as a mean of repeat runs; may be NULL. */
 int bf_shield_trial(struct bf_shield *s, bool tc, int ifindex, const void *frame, size_t len,
