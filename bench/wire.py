@@ -67,7 +67,7 @@ class Wire:
         self.good.ip(f"route add local {CLIENTS} dev lo")
         self.good.sysctl("net.ipv4.ip_local_port_range", "1024 65535")
         node.ns.ip(f"route add default via {IP['sink']} dev uplink", f"route add {CLIENTS} via {IP['good']} dev uplink")
-        self.empty_drop(self.sink, "eth0")
+        self.xdp(self.sink, "eth0", "shuffle_drop")
         self.strangers = itertools.count(250)
         self.server, self.captures = None, {}
         self.fresh_server()
@@ -82,12 +82,21 @@ class Wire:
             self.server.stop()
         self.server = servers.nginx(self.web.ns, prefix=("taskset", "-c", SERVER_CPU), access_log=False)
 
-    def empty_drop(self, ns, iface):
-        """An empty XDP_DROP program at the device."""
+    def xdp(self, ns, iface, program):
+        """One of shuffle.o's programs at the device."""
         pins = "/sys/fs/bpf/bench-floods"
         if not os.path.exists(pins):
             subprocess.run(["bpftool", "prog", "loadall", os.path.join(OUT, "shuffle.o"), pins, "type", "xdp"], check=True)
-        ns.run("ip", "link", "set", iface, "xdpdrv", "pinned", f"{pins}/shuffle_drop", check=True)
+        ns.run("ip", "link", "set", iface, "xdpdrv", "pinned", f"{pins}/{program}", check=True)
+
+    @contextmanager
+    def least(self):
+        """Within, a program has shield's place that drops what whoever floods sends, and does nothing else."""
+        self.xdp(self.node.ns, "uplink", "shuffle_least")
+        try:
+            yield
+        finally:
+            self.node.ns.run("ip", "link", "set", "uplink", "xdpdrv", "off", check=True)
 
     @contextmanager
     def steering(self):
