@@ -7,10 +7,17 @@
  * and only who got it can know that number. So a handshake counts as completed when
  * it is right, and a forged source never completes one.
  *
- * A cell: tag << 32, and WAITING | 29 bits of that number, or OPEN | time last seen, or neither
- * bit: it is over. Such cells are the first to go, so that whoever opens and closes connections,
- * be it a busy day or an attacker, takes no room from those that are open. Where both sides have said
- * FIN the cell is emptied with the last ACK; what else has ended, sweep.h finds.
+ * A cell: tag << 32, and one of
+ *
+ *   OPEN | time last seen
+ *   WAITING | 29 bits of that number
+ *   WEAK | time last seen   known, but by a word that proves little: an RST of the other side, which may be forged, or
+ *                           a bare ACK of this one, which a forged segment may have provoked
+ *   number                  this side has said FIN, and 27 bits of the number that acknowledges it; or it has reset it
+ *   ENDED | number          the other side has said FIN as well, and acknowledged ours: the last ACK empties the cell
+ *
+ * The lower, the earlier it gives way, so that whoever opens and closes connections, be it a busy day or
+ * an attacker, takes no room from those that are open. What nobody will ask for again, sweep.h finds.
  */
 #include "shield/hash.h"
 #include "shield/maps.h"
@@ -19,15 +26,21 @@
 #define SHIELD_WAITING 0x40000000u
 #define SHIELD_OPEN 0x80000000u
 #define SHIELD_ACK_BITS 0x1fffffffu
-/* Of one that waits or is over: the sweep was there, and takes it the next time if nothing came since. */
+#define SHIELD_TIME_BITS 0x7fffffffu
+/* Of what is WAITING or has said FIN: the sweep was there, and takes it the next time if nothing came since. */
 #define SHIELD_SWEPT 0x20000000u
-/* Of an open one: the other side has sent its FIN. */
-#define SHIELD_HALF 0x40000000u
-#define SHIELD_TIME_BITS 0x3fffffffu
-/* Of one that is over: neither bit, so it is the least of its set. By a FIN of this side or an RST; by
- * a FIN of each. */
-#define SHIELD_OVER 1u
-#define SHIELD_ENDED 2u
+#define SHIELD_WEAK 0x10000000u
+#define SHIELD_WEAK_TIME 0x0fffffffu
+#define SHIELD_ENDED 0x08000000u
+#define SHIELD_FIN_BITS 0x07ffffffu
+/* SHIELD_OPEN, _WAITING or _WEAK; 0: this side has said FIN, or reset it. In this order: the bits of some are numbers of others. */
+static __always_inline __u32 shield_cell_kind(__u32 what)
+{
+	if (what & SHIELD_OPEN)
+		return SHIELD_OPEN;
+	return what & SHIELD_WAITING ? SHIELD_WAITING : what & SHIELD_WEAK;
+}
+
 /* A connection that was silent for so long may give its cell to one being opened; 2^30 ns. */
 #define SHIELD_IDLE 300
 /* The time in a cell is renewed when it is so old: most packets write nothing. */
@@ -76,30 +89,40 @@ static __always_inline int shield_find(void *map, __u32 sets, __u32 words, __u64
 	return 1;
 }
 
+/* The form that says what was there: that is a full barrier, on arm64 too. */
+static __always_inline void shield_filter_or(__u64 *word, __u64 bits)
+{
+	__u64 was = __sync_fetch_and_or(word, bits);
+
+	__asm__ volatile("" : : "r"(was));
+}
+
 /* There is something that has this bit. Another CPU may just have taken it out. */
 static __always_inline void shield_filter_add(const struct shield_known *k)
 {
 	__u64 some = 1ull << (k->word & 63);
 
 	if (!(*(volatile __u64 *)k->filter & k->bit))
-		__sync_fetch_and_or(k->filter, k->bit);
+		shield_filter_or(k->filter, k->bit);
 	if (!(*(volatile __u64 *)k->some & some))
-		__sync_fetch_and_or(k->some, some);
+		shield_filter_or(k->some, some);
 }
 
-/* Who had this tag is gone, and takes its bit along, unless another of the set has the same. */
+/* Who had this tag is gone, and takes its bit along, unless another of the set has the same. One that came meanwhile
+ * gets it back. */
 static __always_inline void shield_filter_take(const struct shield_known *k, __u32 tag)
 {
-	__u64 some = 1ull << (k->word & 63);
+	__u64 bit = k->bit >> (k->tag >> 1 & 7) << (tag >> 1 & 7), some = 1ull << (k->word & 63);
 
 	if (shield_set_shares(k->set, tag, 14))
 		return;
-	__sync_fetch_and_and(k->filter, ~(k->bit >> (k->tag >> 1 & 7) << (tag >> 1 & 7)));
-	if (*(volatile __u64 *)k->filter)
-		return;
-	__sync_fetch_and_and(k->some, ~some);
-	if (*(volatile __u64 *)k->filter)
-		__sync_fetch_and_or(k->some, some);
+	if (!(__sync_fetch_and_and(k->filter, ~bit) & ~bit) &&
+	    __sync_fetch_and_and(k->some, ~some) && *(volatile __u64 *)k->filter)
+		shield_filter_or(k->some, some);
+	if (shield_set_shares(k->set, tag, 14)) {
+		shield_filter_or(k->filter, bit);
+		shield_filter_or(k->some, some);
+	}
 }
 
 /* Of a connection or UDP flow; outgoing: this side sends the packet. */
@@ -144,11 +167,13 @@ static __always_inline void shield_cell_write(struct shield_known *k, int at, __
 	shield_filter_add(k);
 }
 
-/* Empties the cell that was found. */
-static __always_inline void shield_cell_empty(struct shield_known *k)
+/* Empties a cell that holds `was`. 1: done; 0: another CPU has written there. */
+static __always_inline __u32 shield_cell_empty(struct shield_known *k, int at, __u64 was)
 {
-	*(volatile __u64 *)&k->set->cell[k->at & 7] = 0;
-	shield_filter_take(k, k->tag);
+	if (__sync_val_compare_and_swap(&k->set->cell[at & 7], was, 0) != was)
+		return 0;
+	shield_filter_take(k, was >> 32);
+	return 1;
 }
 
 static __always_inline void shield_conn_open(struct shield_known *k, __u32 now)
@@ -157,8 +182,8 @@ static __always_inline void shield_conn_open(struct shield_known *k, __u32 now)
 			  SHIELD_OPEN | (now & SHIELD_TIME_BITS));
 }
 
-/* One that begins must not push out one that lives. */
-static __always_inline void shield_conn_wait(struct shield_known *k, __u32 ack, __u32 now)
+/* What is not, or not yet, a connection must not push out one that lives. */
+static __always_inline void shield_conn_note(struct shield_known *k, __u32 note, __u32 now)
 {
 	int at = k->at;
 	__u32 what;
@@ -169,33 +194,32 @@ static __always_inline void shield_conn_wait(struct shield_known *k, __u32 ack, 
 		if (what & SHIELD_OPEN && now - (what & SHIELD_TIME_BITS) < SHIELD_IDLE)
 			return;
 	}
-	shield_cell_write(k, at, SHIELD_WAITING | (ack & SHIELD_ACK_BITS));
+	shield_cell_write(k, at, note);
 }
 
-/* It was seen again, after a while. */
-static __always_inline void shield_conn_renew(struct shield_known *k, __u32 what, __u32 now)
+static __always_inline void shield_conn_weak(struct shield_known *k, __u32 now)
 {
-	shield_cell_write(k, k->at, SHIELD_OPEN | (what & SHIELD_HALF) | (now & SHIELD_TIME_BITS));
+	shield_conn_note(k, SHIELD_WEAK | (now & SHIELD_WEAK_TIME), now);
 }
 
-/*
- * A FIN or RST went by. It costs a connection nothing but its place in the order of going, so a forged
- * one is no harm: what this side says next opens it again.
- */
-static __always_inline void shield_conn_over(struct shield_known *k, __u32 how)
+/* Of one that is neither open nor waiting: something of it went by. */
+static __always_inline void shield_conn_last(struct shield_known *k, __u32 what, __u32 now)
 {
-	shield_cell_write(k, k->at, how);
+	if (what & SHIELD_WEAK) {
+		if (((now - what) & SHIELD_WEAK_TIME) > SHIELD_RENEW)
+			shield_conn_weak(k, now);
+	} else if (what & SHIELD_SWEPT) {
+		shield_cell_write(k, k->at, what & ~SHIELD_SWEPT);
+	}
 }
 
-/* A segment without FIN of one that is over. */
-static __always_inline void shield_conn_last(struct shield_known *k, const struct shield_packet *p,
-					     __u32 what)
+/* What acknowledges this segment, which ends the connection. */
+static __always_inline __u32 shield_fin(const struct shield_packet *p)
 {
-	if ((what & ~SHIELD_SWEPT) == SHIELD_ENDED && !p->payload)
-		shield_cell_empty(k);
-	else if (what & SHIELD_SWEPT)
-		shield_conn_over(k, what & ~SHIELD_SWEPT);
+	return (p->seq + p->payload + 1) & SHIELD_FIN_BITS;
 }
+
+#define SHIELD_ENDS (SHIELD_FIN | SHIELD_ACK)
 
 enum shield_state { SHIELD_STRANGE, SHIELD_KNOWN, SHIELD_COMPLETED, SHIELD_UNSURE };
 
@@ -210,7 +234,7 @@ shield_conn_glance(const struct bpfast_shield_control *control, const struct shi
 	if (!shield_conn_find(control, p, 0, &k) || k.at < 0)
 		return SHIELD_STRANGE;
 	what = (__u32)k.set->cell[k.at & 7];
-	return what & SHIELD_OPEN && !(p->tcp_flags & (SHIELD_RST | SHIELD_FIN)) &&
+	return what & SHIELD_OPEN && !(p->tcp_flags & SHIELD_RST) &&
 			       now - (what & SHIELD_TIME_BITS) <= SHIELD_RENEW
 		       ? SHIELD_KNOWN
 		       : SHIELD_UNSURE;
@@ -222,25 +246,27 @@ shield_conn_state(const struct bpfast_shield_control *control, const struct shie
 		  __u32 now)
 {
 	struct shield_known k;
-	__u32 what;
+	__u32 what, kind;
 
 	if (!shield_conn_find(control, p, 0, &k) || k.at < 0)
 		return SHIELD_STRANGE;
 	what = (__u32)k.set->cell[k.at & 7];
-	if (what & SHIELD_OPEN) {
+	kind = shield_cell_kind(what);
+	if (kind == SHIELD_OPEN) {
+		/* It takes nothing but its place in the order of going: what this side says next opens it again. */
 		if (p->tcp_flags & SHIELD_RST)
-			shield_conn_over(&k, SHIELD_OVER);
-		else if (p->tcp_flags & SHIELD_FIN ||
-			 now - (what & SHIELD_TIME_BITS) > SHIELD_RENEW)
-			shield_conn_renew(&k, p->tcp_flags & SHIELD_FIN ? SHIELD_HALF : what, now);
+			shield_conn_weak(&k, now);
+		else if (now - (what & SHIELD_TIME_BITS) > SHIELD_RENEW)
+			shield_conn_open(&k, now);
 		return SHIELD_KNOWN;
 	}
-	if (!(what & SHIELD_WAITING)) {
-		/* The last segments of one that is over: the other side's FIN, or its ACK of ours. */
-		if (p->tcp_flags & SHIELD_FIN)
-			shield_conn_over(&k, SHIELD_ENDED);
+	if (kind != SHIELD_WAITING) {
+		/* Only who got our FIN knows the number after it. */
+		if (!kind && (p->tcp_flags & SHIELD_ENDS) == SHIELD_ENDS &&
+		    !((p->ack ^ what) & SHIELD_FIN_BITS))
+			shield_cell_write(&k, k.at, SHIELD_ENDED | (what & SHIELD_FIN_BITS));
 		else
-			shield_conn_last(&k, p, what);
+			shield_conn_last(&k, what, now);
 		return SHIELD_KNOWN;
 	}
 	if (!(p->tcp_flags & SHIELD_ACK) || (p->ack & SHIELD_ACK_BITS) != (what & SHIELD_ACK_BITS))
@@ -251,12 +277,33 @@ shield_conn_state(const struct bpfast_shield_control *control, const struct shie
 	return SHIELD_COMPLETED;
 }
 
+/* Of an outgoing segment of a connection that is not open. */
+static __always_inline void shield_conn_speak(struct shield_known *k, const struct shield_packet *p,
+					      __u64 was, __u32 now)
+{
+	__u32 what = was, kind = shield_cell_kind(what);
+
+	/* It was there before us, or an RST did not end it, or its handshake ends otherwise. */
+	if (p->payload && (k->at < 0 || kind))
+		shield_conn_open(k, now);
+	else if (k->at < 0)
+		shield_conn_weak(k, now);
+	/* While a handshake is awaited a bare ACK proves nothing: forged segments provoke such. */
+	else if (kind == SHIELD_WAITING)
+		return;
+	else if (!kind && what & SHIELD_ENDED && !p->payload)
+		shield_cell_empty(k, k->at, was);
+	else
+		shield_conn_last(k, what, now);
+}
+
 /* Of an outgoing packet. */
 static __always_inline void shield_conn_learn(const struct bpfast_shield_control *control,
 					      const struct shield_packet *p, __u32 now)
 {
 	struct shield_known k;
-	__u32 what = 0;
+	__u32 what, kind;
+	__u64 was;
 
 	if (p->protocol == SHIELD_UDP) {
 		if (!shield_udp_find(control, p, 1, &k))
@@ -268,31 +315,25 @@ static __always_inline void shield_conn_learn(const struct bpfast_shield_control
 	}
 	if (p->protocol != SHIELD_TCP || !shield_conn_find(control, p, 1, &k))
 		return;
-	if (k.at >= 0)
-		what = (__u32)k.set->cell[k.at & 7];
-	if (p->tcp_flags & SHIELD_RST || (p->tcp_flags & SHIELD_FIN && k.at >= 0)) {
-		if (what & SHIELD_OPEN)
-			shield_conn_over(&k, what & SHIELD_HALF && !(p->tcp_flags & SHIELD_RST)
-						     ? SHIELD_ENDED
-						     : SHIELD_OVER);
+	was = k.at >= 0 ? *(volatile __u64 *)&k.set->cell[k.at & 7] : 0;
+	what = was;
+	kind = shield_cell_kind(what);
+	if (p->tcp_flags & (SHIELD_RST | SHIELD_FIN)) {
+		if (kind == SHIELD_OPEN || kind == SHIELD_WEAK ||
+		    (k.at < 0 && p->tcp_flags & SHIELD_FIN))
+			shield_conn_note(&k, shield_fin(p), now);
+		else if (k.at >= 0 && !kind)
+			shield_conn_last(&k, what, now); /* said again */
 		return;
 	}
 	if (p->tcp_flags & SHIELD_SYN) {
-		shield_conn_wait(&k, p->seq + 1, now);
+		shield_conn_note(&k, SHIELD_WAITING | ((p->seq + 1) & SHIELD_ACK_BITS), now);
 		return;
 	}
-	if (what && !(what & (SHIELD_OPEN | SHIELD_WAITING)) && !p->payload) {
-		shield_conn_last(&k, p, what);
-		return;
-	}
-	/*
-	 * This side speaks on a connection that is not known: it was there before us. While a
-	 * handshake is waited for, a bare ACK proves nothing: forged segments provoke such.
-	 */
-	if (k.at < 0 || (!(what & SHIELD_OPEN) && p->payload))
+	if (kind != SHIELD_OPEN)
+		shield_conn_speak(&k, p, was, now);
+	else if (now - (what & SHIELD_TIME_BITS) > SHIELD_RENEW)
 		shield_conn_open(&k, now);
-	else if (what & SHIELD_OPEN && now - (what & SHIELD_TIME_BITS) > SHIELD_RENEW)
-		shield_conn_renew(&k, what, now);
 	else
 		shield_filter_add(&k); /* lost to another CPU */
 }

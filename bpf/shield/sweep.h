@@ -7,8 +7,9 @@
  * out as well. But a filter over sets that are full of them says nothing, and each forged segment
  * would cost two cache misses.
  *
- * What waits or is over has no time in its cell. So the first sweep leaves its mark, and the second takes what
- * still bears it.
+ * Some have no time in their cell. So the first sweep leaves its mark, and the second takes what
+ * still bears it. A round takes longer than a listener waits between two SYN-ACKs (32 s with the usual
+ * tcp_synack_retries of 5): what would answer a forged segment to such a handshake with a bare ACK has its cell.
  */
 #include "shield/conn.h"
 
@@ -29,21 +30,18 @@ static __always_inline int shield_sweep_find(void *map, __u32 words, __u32 index
 	return k->some && k->filter && k->set && *(volatile __u64 *)k->filter;
 }
 
-static __always_inline __u32 shield_sweep_cell(struct shield_known *k, int i, __u64 was)
+/* An age in units of 2^30 ns, of a time with so many bits. Another CPU's clock may be ahead: that is no age. */
+static __always_inline int shield_sweep_older(__u32 now, __u32 was, __u32 bits, __u32 age)
 {
-	__u64 *cell = &k->set->cell[i & 7];
+	__u32 passed = (now - was) & bits;
 
-	/* Who has written there since is newer than what was seen. */
-	if (__sync_val_compare_and_swap(cell, was, 0) != was)
-		return 0;
-	shield_filter_take(k, was >> 32);
-	return 1;
+	return passed >= age && passed <= bits >> 1;
 }
 
-static __always_inline __u32 shield_sweep_conns(__u32 index)
+static __always_inline __u32 shield_sweep_conns(__u32 index, __u32 now)
 {
+	__u32 emptied = 0, what, kind;
 	struct shield_known k;
-	__u32 emptied = 0;
 	__u64 was;
 	int i;
 
@@ -51,11 +49,15 @@ static __always_inline __u32 shield_sweep_conns(__u32 index)
 		return 0;
 	for (i = 0; i < 8; i++) {
 		was = *(volatile __u64 *)&k.set->cell[i & 7];
-		if (!was || was & SHIELD_OPEN)
+		what = was;
+		kind = shield_cell_kind(what);
+		if (!was || kind == SHIELD_OPEN)
 			continue;
-		if (was & SHIELD_SWEPT)
-			emptied += shield_sweep_cell(&k, i, was);
-		else
+		if (kind == SHIELD_WEAK
+			    ? shield_sweep_older(now, what, SHIELD_WEAK_TIME, SHIELD_IDLE)
+			    : what & SHIELD_SWEPT)
+			emptied += shield_cell_empty(&k, i, was);
+		else if (kind != SHIELD_WEAK)
 			__sync_val_compare_and_swap(&k.set->cell[i & 7], was, was | SHIELD_SWEPT);
 	}
 	return emptied;
@@ -72,8 +74,8 @@ static __always_inline __u32 shield_sweep_sources(__u32 index, __u32 now)
 		return 0;
 	for (i = 0; i < 8; i++) {
 		was = *(volatile __u64 *)&k.set->cell[i & 7];
-		if (was && ((now - (__u32)was) & SHIELD_GOOD_TIME) >= BPFAST_SHIELD_GOOD_AGE)
-			emptied += shield_sweep_cell(&k, i, was);
+		if (was && shield_sweep_older(now, was, SHIELD_GOOD_TIME, BPFAST_SHIELD_GOOD_AGE))
+			emptied += shield_cell_empty(&k, i, was);
 	}
 	return emptied;
 }
@@ -87,7 +89,7 @@ static long shield_sweep_set(__u32 i, struct shield_sweeping *s)
 	__u32 index = (s->at + i) & (BPFAST_SHIELD_CONN_SETS - 1);
 	const __u32 each = BPFAST_SHIELD_CONN_SETS / BPFAST_SHIELD_GOOD_SETS;
 
-	s->emptied += shield_sweep_conns(index);
+	s->emptied += shield_sweep_conns(index, s->now);
 	if (!(index & (each - 1)))
 		s->emptied += shield_sweep_sources(index / each, s->now);
 	return 0;

@@ -2,6 +2,7 @@
 /* The tick, and telling of attacks: the log, the records. */
 #include "agent/shield/defence.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -49,9 +50,29 @@ static void tell(struct bf_agent *a)
 		d->ended = at->released_ns;
 }
 
-/* 12.8 seconds: what is awaited longer has been asked for again by then. */
-#define SWEEP_TICKS 128u
-#define SWEEP_SETS (BPFAST_SHIELD_CONN_SETS / SWEEP_TICKS)
+/* A round of the sweep takes 51 s: bpf/shield/sweep.h says why not less. */
+#define SWEEP_PARTS 512u
+#define SWEEP_SETS (BPFAST_SHIELD_CONN_SETS / SWEEP_PARTS)
+static_assert(SWEEP_PARTS * BF_DEFENCE_MS > 32000, "longer than between two SYN-ACKs");
+
+/* By the clock: no part comes twice within a round, whoever was agent before. */
+static void sweep(struct bf_agent *a, struct bf_defence *d, uint64_t now)
+{
+	uint64_t part = now / (BF_DEFENCE_MS * 1000000ull);
+	int r = 0;
+
+	if (!d->swept || part - d->swept > SWEEP_PARTS / 4)
+		d->swept = part - 1;
+	while (d->swept < part && !r)
+		r = bf_shield_sweep(a->shield, (uint32_t)(++d->swept % SWEEP_PARTS) * SWEEP_SETS,
+				    SWEEP_SETS, NULL);
+	d->swept = part;
+	if (r && !d->sweep_failed)
+		bf_log_warn("connections that have ended stay in shield's table until new ones "
+			    "need their place",
+			    "error", json_string(strerror(-r)));
+	d->sweep_failed = r != 0;
+}
 
 static void on_tick(void *arg, uint32_t events)
 {
@@ -89,9 +110,7 @@ static void on_tick(void *arg, uint32_t events)
 	if (changes & (BF_CHANGE_STARTED | BF_CHANGE_ENDED) || !d->ticks)
 		tell(a);
 	bf_history_save(a, changes & (BF_CHANGE_STARTED | BF_CHANGE_ENDED));
-	/* All of it in SWEEP_TICKS: what nothing came for is gone after one or two rounds. */
-	bf_shield_sweep(a->shield, (uint32_t)(d->ticks % SWEEP_TICKS) * SWEEP_SETS, SWEEP_SETS,
-			NULL);
+	sweep(a, d, now);
 	if (d->ticks++ % 128 == 0)
 		bf_defence_age(d, now);
 	d->tick_ns = clock_ns(CLOCK_THREAD_CPUTIME_ID) - cpu;

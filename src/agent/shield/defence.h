@@ -47,6 +47,8 @@ struct bf_defence {
 	unsigned int slot; /* of the last sample */
 	struct bf_sampled *samples;
 	uint64_t ticks, samples_read, samples_lost;
+	uint64_t swept; /* the last part of the tables, by the clock */
+	bool sweep_failed;
 	/* Sampled drops, a ring. */
 	struct bpfast_packet *drops;
 	uint64_t drops_total;
