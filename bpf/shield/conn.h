@@ -33,6 +33,9 @@
 #define SHIELD_WEAK_TIME 0x0fffffffu
 #define SHIELD_ENDED 0x08000000u
 #define SHIELD_FIN_BITS 0x07ffffffu
+/* Flags of a FIN that acknowledges something. */
+#define SHIELD_ENDS (SHIELD_FIN | SHIELD_ACK)
+
 /* SHIELD_OPEN, _WAITING or _WEAK; 0: this side has said FIN, or reset it. In this order: the bits of some are numbers of others. */
 static __always_inline __u32 shield_cell_kind(__u32 what)
 {
@@ -59,7 +62,7 @@ struct shield_known {
 #define SHIELD_FILTER_CONN 0
 #define SHIELD_FILTER_UDP (BPFAST_SHIELD_CONN_SETS / 8)
 #define SHIELD_FILTER_GOOD (SHIELD_FILTER_UDP + BPFAST_SHIELD_UDP_SETS / 8)
-#define SHIELD_FILTER_SOME (SHIELD_FILTER_GOOD + BPFAST_SHIELD_GOOD_SETS / 8)
+#define SHIELD_FILTER_SOME SHIELD_FILTER_WORDS
 
 /*
  * Looks up a hash. quick: where the filter knows of none, the set is not even read. Nor is the filter,
@@ -218,8 +221,6 @@ static __always_inline __u32 shield_fin(const struct shield_packet *p)
 {
 	return (p->seq + p->payload + 1) & SHIELD_FIN_BITS;
 }
-
-#define SHIELD_ENDS (SHIELD_FIN | SHIELD_ACK)
 
 enum shield_state { SHIELD_STRANGE, SHIELD_KNOWN, SHIELD_COMPLETED, SHIELD_UNSURE };
 

@@ -38,44 +38,52 @@ static __always_inline int shield_sweep_older(__u32 now, __u32 was, __u32 bits, 
 	return passed >= age && passed <= bits >> 1;
 }
 
-static __always_inline __u32 shield_sweep_conns(__u32 index, __u32 now)
-{
-	__u32 emptied = 0, what, kind;
-	struct shield_known k;
-	__u64 was;
-	int i;
+enum shield_swept { SHIELD_STAYS, SHIELD_IS_MARKED, SHIELD_GOES };
 
-	if (!shield_sweep_find(&bpfast_shconn, SHIELD_FILTER_CONN, index, &k))
-		return 0;
-	for (i = 0; i < 8; i++) {
-		was = *(volatile __u64 *)&k.set->cell[i & 7];
-		what = was;
-		kind = shield_cell_kind(what);
-		if (!was || kind == SHIELD_OPEN)
-			continue;
-		if (kind == SHIELD_WEAK
-			    ? shield_sweep_older(now, what, SHIELD_WEAK_TIME, SHIELD_IDLE)
-			    : what & SHIELD_SWEPT)
-			emptied += shield_cell_empty(&k, i, was);
-		else if (kind != SHIELD_WEAK)
-			__sync_val_compare_and_swap(&k.set->cell[i & 7], was, was | SHIELD_SWEPT);
+static __always_inline enum shield_swept shield_sweep_conn(__u32 what, __u32 now)
+{
+	switch (shield_cell_kind(what)) {
+	case SHIELD_OPEN:
+		return SHIELD_STAYS;
+	case SHIELD_WEAK:
+		return shield_sweep_older(now, what, SHIELD_WEAK_TIME, SHIELD_IDLE) ? SHIELD_GOES
+										    : SHIELD_STAYS;
 	}
-	return emptied;
+	return what & SHIELD_SWEPT ? SHIELD_GOES : SHIELD_IS_MARKED;
 }
 
-static __always_inline __u32 shield_sweep_sources(__u32 index, __u32 now)
+static __always_inline enum shield_swept shield_sweep_source(__u32 what, __u32 now)
+{
+	return shield_sweep_older(now, what, SHIELD_GOOD_TIME, BPFAST_SHIELD_GOOD_AGE)
+		       ? SHIELD_GOES
+		       : SHIELD_STAYS;
+}
+
+/* One set, of sources or of connections. */
+static __always_inline __u32 shield_sweep_cells(void *map, __u32 words, __u32 index, int sources,
+						__u32 now)
 {
 	struct shield_known k;
 	__u32 emptied = 0;
 	__u64 was;
 	int i;
 
-	if (!shield_sweep_find(&bpfast_shgood, SHIELD_FILTER_GOOD, index, &k))
+	if (!shield_sweep_find(map, words, index, &k))
 		return 0;
 	for (i = 0; i < 8; i++) {
 		was = *(volatile __u64 *)&k.set->cell[i & 7];
-		if (was && shield_sweep_older(now, was, SHIELD_GOOD_TIME, BPFAST_SHIELD_GOOD_AGE))
+		if (!was)
+			continue;
+		switch (sources ? shield_sweep_source(was, now) : shield_sweep_conn(was, now)) {
+		case SHIELD_GOES:
 			emptied += shield_cell_empty(&k, i, was);
+			break;
+		case SHIELD_IS_MARKED:
+			__sync_val_compare_and_swap(&k.set->cell[i & 7], was, was | SHIELD_SWEPT);
+			break;
+		case SHIELD_STAYS:
+			break;
+		}
 	}
 	return emptied;
 }
@@ -89,9 +97,10 @@ static long shield_sweep_set(__u32 i, struct shield_sweeping *s)
 	__u32 index = (s->at + i) & (BPFAST_SHIELD_CONN_SETS - 1);
 	const __u32 each = BPFAST_SHIELD_CONN_SETS / BPFAST_SHIELD_GOOD_SETS;
 
-	s->emptied += shield_sweep_conns(index, s->now);
+	s->emptied += shield_sweep_cells(&bpfast_shconn, SHIELD_FILTER_CONN, index, 0, s->now);
 	if (!(index & (each - 1)))
-		s->emptied += shield_sweep_sources(index / each, s->now);
+		s->emptied += shield_sweep_cells(&bpfast_shgood, SHIELD_FILTER_GOOD, index / each,
+						 1, s->now);
 	return 0;
 }
 
