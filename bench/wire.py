@@ -6,7 +6,9 @@
                      +------ sink: whoever is next to web; an empty XDP_DROP program takes what comes
 
 A flood past the target takes the same way, over the bridge and into a veth with XDP, and no further. All answers to addresses that
-are none go there too. Server, flood and the kernel's work for it share CPU 0, the client has CPU 1.
+are none go there too. Server, flood and all work of the node's kernel share CPU 0, the client has CPU 1: RPS takes its packets over, as
+the interrupts of a card with one queue would. Without that who sends on a veth also polls its other end: two CPUs would take turns with
+the uplink, and while a flood comes CPU 0 would be left with packets that CPU 1 receives otherwise.
 """
 
 import itertools
@@ -42,6 +44,12 @@ def octets(text):
     return ", ".join(text.split("."))
 
 
+def received_on(ns, iface, cpu):
+    """RPS: this CPU goes on with what the device receives."""
+    # Not Namespace.run(): a namespace's queues are seen only in a sysfs of its own.
+    subprocess.run(["ip", "netns", "exec", ns.name, "sh", "-c", f"echo {1 << int(cpu):x} > /sys/class/net/{iface}/queues/rx-0/rps_cpus"], check=True)
+
+
 class Wire:
     def __init__(self):
         from lab.netns import Namespace
@@ -66,6 +74,10 @@ class Wire:
             ns.ip(f"route add {self.web.ip4} via {IP['uplink']}", f"route add {self.next} via {IP['sink']}")
         self.good.ip(f"route add local {CLIENTS} dev lo")
         self.good.sysctl("net.ipv4.ip_local_port_range", "1024 65535")
+        # Where it closes first its ports would be used up within seconds, and each connection would look for one among 64,000.
+        self.good.sysctl("net.ipv4.tcp_tw_reuse", 1)
+        received_on(self.bridge, "good", SERVER_CPU)
+        received_on(self.good, "eth0", CLIENT_CPU)
         node.ns.ip(f"route add default via {IP['sink']} dev uplink", f"route add {CLIENTS} via {IP['good']} dev uplink")
         self.xdp(self.sink, "eth0", "shuffle_drop")
         self.strangers = itertools.count(250)
