@@ -140,6 +140,14 @@ class Wire:
     def status(self):
         return self.node.cli("-o", "json", "shield", "status").json
 
+    def calm(self, patience=30):
+        """Waits until no attack is going on: what it has put in force is released then."""
+        end = time.monotonic() + patience
+        while self.status().get("attacks", {}).get("running"):
+            if time.monotonic() > end:
+                raise RuntimeError(f"an attack is still running after {patience} s")
+            time.sleep(0.1)
+
     def dropped(self):
         """Packets that shield has dropped."""
         return sum(d["packets"] for device in self.status()["devices"] for d in device["drops"])
