@@ -17,7 +17,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 from common import ONLY, enter, gate, machine, median_within, note, ratios, write
-from wire import BLOCKED, CLIENT_CPU, IP, MAC, MANY, Wire, octets, until_sent
+from wire import BLOCKED, CLIENT_CPU, IP, MAC, MANY, Wire, attacks, octets, until_sent
 
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", "10"))
 TURNS = int(os.environ.get("BENCH_TURNS", "60"))
@@ -213,7 +213,7 @@ def least_row(row):
 
 def goodput_table(rows, least):
     return ["## Goodput of new HTTP connections through a flood", "",
-            f"wrk, 8 connections, one request each; flood, the kernel's work for it, and the server on CPU 0, the client on CPU 1. Flood and client go on while the flood is turned past the target and to it, {TURNS} times, "
+            f"wrk, 8 connections, one request each; flood, all work of the node's kernel, and the server on CPU 0, the client on CPU 1. Flood and client go on while the flood is turned past the target and to it, {TURNS} times, "
             f"{SLOT} s each: each slot at the target is divided by the mean of the two around it; the control is the same for a slot past the target. In brackets: where the median lies with 90 % confidence. "
             f"Unguarded: shield's mode is off, {WINDOW} s. For comparison: in shield's place a program that only looks at who sends; what it loses, the veth and its hook take.", "",
             "| flood | packets/s | requests/s past the target | control: past / past | guarded / past | passed of the flood | unguarded / past | gate | |",
@@ -413,7 +413,6 @@ def times(wire):
         time.sleep(22)  # a new agent's first seconds are for learning
     for name in TIMED:
         note(f"times: {name}")
-        attack = lambda s: s.get("attacks", {}).get("running", [])
         before, first, recorded, released = mitigated(wire.status()), None, None, None
         with flood(wire, name, False):
             start = until_sent(wire, 1)
@@ -421,11 +420,11 @@ def times(wire):
                 s = wire.status()
                 now = time.monotonic() - start
                 first = now if first is None and mitigated(s) > before else first
-                recorded = now if recorded is None and attack(s) else recorded
+                recorded = now if recorded is None and attacks(s) else recorded
                 time.sleep(0.01)
         end = time.monotonic()
         while recorded is not None and released is None and (now := time.monotonic() - end) < RELEASE + 5:
-            released = now if not attack(wire.status()) else None
+            released = now if not attacks(wire.status()) else None
             time.sleep(0.05)
         out[name] = first, recorded, released
     wire.detach()

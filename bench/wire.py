@@ -50,6 +50,11 @@ def received_on(ns, iface, cpu):
     subprocess.run(["ip", "netns", "exec", ns.name, "sh", "-c", f"echo {1 << int(cpu):x} > /sys/class/net/{iface}/queues/rx-0/rps_cpus"], check=True)
 
 
+def attacks(status):
+    """Those that are going on."""
+    return status.get("attacks", {}).get("running", [])
+
+
 class Wire:
     def __init__(self):
         from lab.netns import Namespace
@@ -140,13 +145,11 @@ class Wire:
     def status(self):
         return self.node.cli("-o", "json", "shield", "status").json
 
-    def calm(self, patience=30):
+    def calm(self):
         """Waits until no attack is going on: what it has put in force is released then."""
-        end = time.monotonic() + patience
-        while self.status().get("attacks", {}).get("running"):
-            if time.monotonic() > end:
-                raise RuntimeError(f"an attack is still running after {patience} s")
-            time.sleep(0.1)
+        from lab.wait import until
+
+        until(lambda: not attacks(self.status()), 30, "no attack is running", every=0.1)
 
     def dropped(self):
         """Packets that shield has dropped."""
